@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from pyg_relational.benchmarks import generate
+
+
+def test_both_representations_are_measured_on_one_thread(monkeypatch):
+    threads = torch.get_num_threads()
+    seen = []
+    measure = generate._measure
+
+    def spy(representation, num_scenes):
+        seen.append((representation, num_scenes, torch.get_num_threads()))
+        return measure(representation, num_scenes)
+
+    monkeypatch.setattr(generate, "_measure", spy)
+    results = generate.run(num_scenes=3, repeats=3)
+    assert seen == [("state", 3, 1)] * 3 + [("pixels", 3, 1)] * 3
+    for name in ("state", "pixels"):
+        values = results[name]["all"]
+        assert sum(v < results[name]["seconds"] for v in values) == 1
+        assert min(values) > 0
+    assert torch.get_num_threads() == threads
+    assert results["processor"]
+
+
+def test_numbers_below_one_are_refused():
+    with pytest.raises(ValueError, match="at least 1, got 0"):
+        generate.run(num_scenes=0)
