@@ -144,14 +144,14 @@ def answer_questions(scenes: Scenes, questions: Questions) -> tuple[IntArray, In
 def draw_scenes(scenes: Scenes) -> Tensor:
     """Draws scenes as images `[B, 3, 75, 75]`, uint8 RGB on white.
 
-    A square covers 11 x 11 pixels, a circle the pixels up to 5 from its centre.
-    Corners of neighbouring squares may meet; the higher colour index is on top.
+    A square covers 11 x 11 pixels, a circle those less than 5.5 from its centre.
+    A square may cover a corner of its neighbour; the higher colour index is on top.
     """
     num_scenes = len(scenes.shape)
     offset = np.arange(-HALF_SIZE, HALF_SIZE + 1)
     rows, columns = (grid.ravel() for grid in np.meshgrid(offset, offset))
     inside = {
-        "circle": rows**2 + columns**2 <= HALF_SIZE**2,
+        "circle": rows**2 + columns**2 < (HALF_SIZE + 0.5) ** 2,
         "square": np.ones_like(rows, dtype=bool),
     }
     label = np.zeros(num_scenes * IMAGE_SIZE**2, dtype=np.uint8)

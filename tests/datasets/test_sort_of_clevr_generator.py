@@ -110,7 +110,7 @@ def test_images_equal_a_painter_by_pixels():
                 for column in range(75):
                     dx, dy = column - centre_x, row - centre_y
                     if scenes.shape[b, k] == 0:
-                        inside = dx * dx + dy * dy <= 25
+                        inside = (dx * dx + dy * dy) ** 0.5 < 5.5
                     else:
                         inside = abs(dx) <= 5 and abs(dy) <= 5
                     if inside:
