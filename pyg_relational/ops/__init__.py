@@ -1,0 +1,22 @@
+"""Pure functions on ragged sets: exact reductions over all pairs, and conversions."""
+
+from pyg_relational.ops.edges import fully_connected_edges
+from pyg_relational.ops.pair_sum import relu_pair_sum, relu_pair_total
+from pyg_relational.ops.ragged import (
+    batch_to_ptr,
+    from_dense,
+    gather_sets,
+    ptr_to_batch,
+    to_dense,
+)
+
+__all__ = [
+    "batch_to_ptr",
+    "from_dense",
+    "fully_connected_edges",
+    "gather_sets",
+    "ptr_to_batch",
+    "relu_pair_sum",
+    "relu_pair_total",
+    "to_dense",
+]

@@ -1,0 +1,230 @@
+"""Rectified pair sums of one block of sets, sorted or pair by pair."""
+
+from collections.abc import Iterator
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor
+
+from pyg_relational.ops.buckets import Block
+from pyg_relational.ops.sorted_sum import (
+    sorted_ranks,
+    sorted_sum,
+    sorted_sum_backward,
+)
+
+_DENSE_PAIRS = 64  # pairs per set up to which building them beats sorting
+_TILE = 1 << 18  # elements of pairs alive at once in the tiled method: 1 MB
+
+
+def is_finite(x: Tensor) -> bool:
+    r"""Whether no element is infinite or NaN."""
+    return bool(torch.stack(x.aminmax()).isfinite().all())
+
+
+class SumBlock:
+    r"""The rows of one block and how their pairs are summed.
+
+    Args:
+        block (Block): The sets.
+        target (torch.Tensor): All targets, shape :math:`[N, H]`.
+        source (torch.Tensor): All sources, shape :math:`[M, H]`.
+        slope (float): The slope below zero.
+        self_pairs (bool): Whether a row meets itself.
+        total (bool): Whether a set has one sum instead of one per target.
+    """
+
+    def __init__(
+        self,
+        block: Block,
+        target: Tensor,
+        source: Tensor,
+        slope: float,
+        self_pairs: bool,
+        total: bool,
+    ) -> None:
+        self.block, self.slope = block, slope
+        self.self_pairs, self.total = self_pairs, total
+        dtype = torch.float64 if target.dtype == torch.float64 else torch.float32
+        # [S, n, H] and [S, m, H]
+        self.a = block.take_targets(target).to(dtype)
+        self.b = block.take_sources(source).to(dtype)
+
+    def sorts(self, method: str) -> bool:
+        r"""Whether the block is sorted: if asked for or cheaper, and all finite."""
+        pairs = self.block.num_targets * self.block.num_sources
+        if method in ("dense", "tiled") or (method == "auto" and pairs <= _DENSE_PAIRS):
+            return False
+        return is_finite(self.a) and is_finite(self.b)
+
+    def sorted_forward(self, above: Tensor, below: Tensor, order: Tensor) -> Tensor:
+        r"""Sums by sorting, :math:`[S, n, H]` or :math:`[S, H]`; fills the buffers
+        that :meth:`sorted_backward` reads."""
+        a, b, block = self.a, self.b, self.block
+        largest = torch.finfo(a.dtype).max
+        rows_a = _rows(_fill(a, block.target_mask, largest))
+        rows_b = _rows(_fill(b, block.source_mask, -largest))
+        if self.total:
+            met_a, met_b = sorted_ranks(rows_a, rows_b)
+        else:
+            linear = self._linear() if self.slope else None
+            y, met_a, met_b, indices = sorted_sum(rows_a, rows_b, self.slope, linear)
+            _save(order, indices, block, "targets")
+        if not self.self_pairs:
+            met_self = _rows(a + b > 0).int()
+            met_a -= met_self
+            if self.total:
+                met_b += met_self
+        _save(above, met_a, block, "targets")
+        _save(below, met_b, block, "sources")
+        if self.total:
+            weight_a, weight_b = self._slopes_a(met_a), self._slopes_b(met_b)
+            return (weight_a * a).sum(1) + (weight_b * b).sum(1)
+        out = _columns(y, block)
+        return out if self.self_pairs else out - self._self(out.dtype)
+
+    def sorted_backward(
+        self, g: Tensor, above: Tensor, below: Tensor, order: Tensor
+    ) -> tuple[Tensor, Tensor]:
+        r"""Gradients :math:`[S, n, H]` and :math:`[S, m, H]` from those of the sums,
+        :math:`[S, n, H]` or :math:`[S, 1, H]`."""
+        block = self.block
+        met_b = _load(below, block, "sources")
+        grad_a = g * self._slopes_a(_load(above, block, "targets"))
+        if self.total:
+            return grad_a, g * self._slopes_b(met_b)
+        g = _fill(g.to(self.a.dtype), block.target_mask, 0.0)
+        indices = _load(order, block, "targets")
+        if block.target_mask is not None:
+            # The last place of a padded set is padding, whose gradient is zero.
+            real = block.target_mask.unsqueeze(2).expand(g.shape)
+            indices = indices.masked_fill(~_rows(real), block.num_targets - 1)
+        grad_b = _columns(sorted_sum_backward(_rows(g), met_b, indices), block)
+        if self.slope:
+            everyone = g.double().sum(1, keepdim=True)
+            grad_b = (1 - self.slope) * grad_b + self.slope * everyone
+        if not self.self_pairs:
+            grad_b = grad_b - g * _slope(self.a + self.b, self.slope)
+        return grad_a, grad_b
+
+    def pairs_forward(self, method: str) -> Tensor:
+        r"""Sums over explicit pairs, :math:`[S, n, H]` or :math:`[S, H]`."""
+        out = torch.empty_like(self.a)
+        for sets, targets, pairs, hidden in self._tiles(method):
+            pairs = F.leaky_relu_(pairs, self.slope)
+            if hidden is not None:
+                pairs = pairs.masked_fill_(hidden, 0.0)
+            torch.sum(pairs, dim=2, out=out[sets, targets])
+        if not self.total:
+            return out
+        return _fill(out, self.block.target_mask, 0.0).sum(1)
+
+    def pairs_backward(self, g: Tensor, method: str) -> tuple[Tensor, Tensor]:
+        r"""As :meth:`sorted_backward`, over explicit pairs."""
+        grad_a, grad_b = torch.empty_like(self.a), torch.zeros_like(self.b)
+        g = _fill(g.to(self.a.dtype).expand_as(self.a), self.block.target_mask, 0.0)
+        for sets, targets, pairs, hidden in self._tiles(method):
+            slopes = _slope(pairs, self.slope)
+            if hidden is not None:
+                slopes = slopes.masked_fill_(hidden, 0.0)
+            part = g[sets, targets]
+            torch.mul(slopes.sum(2), part, out=grad_a[sets, targets])
+            grad_b[sets] += slopes.mul_(part.unsqueeze(2)).sum(1)
+        return grad_a, grad_b
+
+    def _tiles(
+        self, method: str
+    ) -> Iterator[tuple[slice, slice, Tensor, Tensor | None]]:
+        """Sets, targets, their pairs [S', n', m, H], and which of those do not count,
+        [S', n', m, 1]."""
+        num_sets, n, width = self.a.shape
+        budget = self.a.numel() * self.b.size(1) if method == "dense" else _TILE
+        row = max(self.b.size(1) * width, 1)
+        step_n = min(max(budget // row, 1), n)
+        step_s = max(budget // (row * step_n), 1)
+        for s in range(0, num_sets, step_s):
+            sets = slice(s, min(s + step_s, num_sets))
+            for i in range(0, n, step_n):
+                targets = slice(i, min(i + step_n, n))
+                pairs = self.a[sets, targets].unsqueeze(2) + self.b[sets].unsqueeze(1)
+                yield sets, targets, pairs, self._hidden(sets, targets)
+
+    def _hidden(self, sets: slice, targets: slice) -> Tensor | None:
+        hidden = None
+        if self.block.source_mask is not None:
+            # [S', m] -> [S', 1, m, 1]
+            hidden = ~self.block.source_mask[sets, None, :, None]
+        if not self.self_pairs:
+            places = torch.arange(self.b.size(1), device=self.b.device)
+            # [n', m] -> [1, n', m, 1]
+            same = (places[targets, None] == places)[None, :, :, None]
+            hidden = same if hidden is None else hidden | same
+        return hidden
+
+    def _self(self, dtype: torch.dtype) -> Tensor:
+        return F.leaky_relu(self.a.to(dtype) + self.b.to(dtype), self.slope)
+
+    def _linear(self) -> Tensor:
+        # The sum of the sources and their number, [S * H, 2]
+        b = _fill(self.b, self.block.source_mask, 0.0).double().sum(1)
+        count = _size(self.block.source_mask, self.block.num_sources, b)
+        return torch.stack([b, count.squeeze(1).expand_as(b)], dim=-1).view(-1, 2)
+
+    def _slopes_a(self, met: Tensor) -> Tensor:
+        """The sum of slopes over the pairs of each target, zero in padding."""
+        size = _size(self.block.source_mask, self.block.num_sources, self.a)
+        met = _columns(met.double(), self.block)
+        return self._mix(met, size, self.block.target_mask)
+
+    def _slopes_b(self, met: Tensor) -> Tensor:
+        """The sum of slopes over the pairs of each source, zero in padding."""
+        size = _size(self.block.target_mask, self.block.num_targets, self.b)
+        met = size - _columns(met.double(), self.block)
+        return self._mix(met, size, self.block.source_mask)
+
+    def _mix(self, met: Tensor, size: Tensor, mask: Tensor | None) -> Tensor:
+        if self.slope:
+            pairs = size if self.self_pairs else size - 1
+            met = (1 - self.slope) * met + self.slope * pairs
+        return _fill(met, mask, 0.0)
+
+
+def _slope(x: Tensor, slope: float) -> Tensor:
+    positive = (x > 0).to(x.dtype)
+    return positive if slope == 0 else positive.mul_(1 - slope).add_(slope)
+
+
+def _fill(x: Tensor, mask: Tensor | None, value: float) -> Tensor:
+    return x if mask is None else x.masked_fill(~mask.unsqueeze(2), value)
+
+
+def _size(mask: Tensor | None, size: int, like: Tensor) -> Tensor:
+    if mask is None:
+        return like.new_full((1, 1, 1), size, dtype=torch.float64)
+    # [S, n] -> [S, 1, 1]
+    return mask.sum(1).double()[:, None, None]
+
+
+def _rows(x: Tensor) -> Tensor:
+    # [S, n, H] -> [S, H, n] -> [S * H, n]: one row per set and channel
+    return x.transpose(1, 2).reshape(-1, x.size(1))
+
+
+def _columns(x: Tensor, block: Block) -> Tensor:
+    # [S * H, n] -> [S, H, n] -> [S, n, H]
+    return x.view(block.num_sets, -1, x.size(1)).transpose(1, 2)
+
+
+def _save(buffer: Tensor, rows: Tensor, block: Block, side: str) -> None:
+    if block.set_index is None:
+        # The block is the whole batch: keep the layout that sorting made.
+        buffer.view(-1).copy_(rows.flatten())
+    else:
+        getattr(block, f"put_{side}")(buffer, _columns(rows, block))
+
+
+def _load(buffer: Tensor, block: Block, side: str) -> Tensor:
+    if block.set_index is None:
+        size = block.num_targets if side == "targets" else block.num_sources
+        return buffer.view(-1, size)
+    return _rows(getattr(block, f"take_{side}")(buffer))

@@ -1,0 +1,157 @@
+"""Ragged sets: a batch of sets is one tensor of rows and the boundaries of its sets."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+from torch_geometric.index import index2ptr, ptr2index
+
+
+def batch_to_ptr(batch: Tensor, batch_size: int | None = None) -> Tensor:
+    r"""Turns a sorted set index per row into set boundaries.
+
+    Args:
+        batch (torch.Tensor): The set of each row, ascending, shape :math:`[N]`.
+        batch_size (int, optional): The number of sets :math:`B`; by default the
+            last index plus one. Needed when the last sets are empty.
+            (default: :obj:`None`)
+
+    Returns:
+        torch.Tensor: Boundaries :math:`[B + 1]`; set :math:`s` owns the rows
+        ``ptr[s]`` to ``ptr[s + 1]``.
+
+    Raises:
+        ValueError: If :obj:`batch` is not sorted, negative or exceeds
+            :obj:`batch_size`.
+    """
+    if batch.dim() != 1 or batch.dtype != torch.long:
+        raise ValueError(
+            f"'batch' must be a vector of dtype int64 (got shape "
+            f"{list(batch.shape)}, dtype {batch.dtype})"
+        )
+    if batch.numel() == 0:
+        return batch.new_zeros((batch_size or 0) + 1)
+    if bool((batch[1:] < batch[:-1]).any()):
+        raise ValueError(
+            "'batch' must be sorted in ascending order (got an unsorted vector); "
+            "sort the nodes by graph first, e.g. 'perm = batch.argsort(stable=True)'"
+        )
+    first, last = int(batch[0]), int(batch[-1])
+    if first < 0:
+        raise ValueError(f"'batch' must not be negative (got {first})")
+    if batch_size is not None and last >= batch_size:
+        raise ValueError(
+            f"'batch' names set {last}, but 'batch_size' is {batch_size}; "
+            f"pass at least {last + 1}"
+        )
+    return index2ptr(batch, last + 1 if batch_size is None else batch_size)
+
+
+def ptr_to_batch(ptr: Tensor) -> Tensor:
+    r"""Turns set boundaries :math:`[B + 1]` into the set of each row :math:`[N]`."""
+    return ptr2index(ptr)
+
+
+def check_ptr(ptr: Tensor, num_rows: int, name: str) -> None:
+    r"""Raises a :class:`ValueError` unless :obj:`ptr` cuts :obj:`num_rows` rows into
+    consecutive sets.
+
+    Args:
+        ptr (torch.Tensor): Boundaries, shape :math:`[B + 1]`, dtype int64.
+        num_rows (int): The number of rows that the sets must cover.
+        name (str): What the argument is called in the error.
+    """
+    if ptr.dim() != 1 or ptr.numel() == 0 or ptr.dtype != torch.long:
+        raise ValueError(
+            f"'{name}' must be a non-empty vector of dtype int64 (got shape "
+            f"{list(ptr.shape)}, dtype {ptr.dtype})"
+        )
+    first, last = int(ptr[0]), int(ptr[-1])
+    if first != 0 or last != num_rows:
+        raise ValueError(
+            f"'{name}' must run from 0 to the number of rows {num_rows} "
+            f"(got {first} to {last})"
+        )
+    if bool((ptr[1:] < ptr[:-1]).any()):
+        raise ValueError(
+            f"'{name}' must be ascending (got an unsorted vector); boundaries are "
+            f"cumulative set sizes starting at 0"
+        )
+
+
+def to_dense(
+    x: Tensor, ptr: Tensor, fill_value: float = 0.0, max_size: int | None = None
+) -> tuple[Tensor, Tensor]:
+    r"""Pads the sets of a ragged batch to the same size.
+
+    Args:
+        x (torch.Tensor): Rows, shape :math:`[N, *]`.
+        ptr (torch.Tensor): Set boundaries, shape :math:`[B + 1]`.
+        fill_value (float): The value of padded rows. (default: :obj:`0.0`)
+        max_size (int, optional): The padded size :math:`n`; by default that of the
+            largest set. (default: :obj:`None`)
+
+    Returns:
+        (torch.Tensor, torch.Tensor): Rows :math:`[B, n, *]`, and a mask
+        :math:`[B, n]` that is true where a row is real.
+
+    Raises:
+        ValueError: If :obj:`ptr` does not fit :obj:`x`, or a set exceeds
+            :obj:`max_size`.
+    """
+    check_ptr(ptr, x.size(0), "ptr")
+    sizes = ptr.diff()
+    largest = int(sizes.max()) if sizes.numel() else 0
+    if max_size is None:
+        max_size = largest
+    elif largest > max_size:
+        raise ValueError(
+            f"'max_size' must be at least the largest set, {largest} (got {max_size})"
+        )
+    mask = torch.arange(max_size, device=x.device) < sizes.unsqueeze(1)
+    dense = x.new_full((sizes.numel(), max_size, *x.shape[1:]), fill_value)
+    dense[mask] = x
+    return dense, mask
+
+
+def from_dense(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+    r"""Drops the padding of a dense batch: the inverse of :func:`to_dense`.
+
+    Args:
+        x (torch.Tensor): Rows, shape :math:`[B, n, *]`.
+        mask (torch.Tensor, optional): True where a row is real, shape
+            :math:`[B, n]`; by default all are. (default: :obj:`None`)
+
+    Returns:
+        (torch.Tensor, torch.Tensor): Rows :math:`[N, *]` and set boundaries
+        :math:`[B + 1]`.
+
+    Raises:
+        ValueError: If :obj:`mask` does not have the shape :math:`[B, n]`.
+    """
+    if mask is None:
+        mask = x.new_ones(x.shape[:2], dtype=torch.bool)
+    if mask.shape != x.shape[:2] or mask.dtype != torch.bool:
+        raise ValueError(
+            f"'mask' must be boolean of shape {list(x.shape[:2])} (got shape "
+            f"{list(mask.shape)}, dtype {mask.dtype})"
+        )
+    sizes = mask.sum(dim=1)
+    return x[mask], torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
+
+
+def gather_sets(ptr: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Lists the rows of chosen sets, so that a set may be used any number of times.
+
+    Args:
+        ptr (torch.Tensor): Set boundaries, shape :math:`[B + 1]`.
+        index (torch.Tensor): The chosen sets, shape :math:`[Q]`.
+
+    Returns:
+        (torch.Tensor, torch.Tensor): The rows of the chosen sets one after another,
+        and the boundaries of the result, shape :math:`[Q + 1]`.
+    """
+    sizes = ptr.diff()[index]
+    out_ptr = torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
+    shift = (ptr[index] - out_ptr[:-1]).repeat_interleave(sizes)
+    return torch.arange(shift.numel(), device=ptr.device) + shift, out_ptr
