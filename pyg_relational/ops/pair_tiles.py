@@ -1,0 +1,160 @@
+"""Tiles: a ragged batch's pairs, listed a few thousand at a time and never all at once.
+
+Pairs are ordered by target, then by source. A tile is a range of that order, so every
+tile but the last has the same number of pairs however ragged the sets are, and no pair
+is padding that a matrix product would pay for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class PairTile:
+    r"""A range of the pairs.
+
+    The last tile repeats its last pair until its size is round: kernels are prepared
+    once for each size, and batches differ in theirs. Repetitions count for nothing
+    in :meth:`sum_by_target` and :meth:`sum_by_source`.
+
+    Args:
+        num_pairs (int): The number of pairs :math:`p`, without repetitions.
+        targets (slice): The rows of the targets that occur in the tile.
+        sources (slice): The rows in which the tile's sources lie.
+        target_index (torch.Tensor): Each pair's target, counted from the first of
+            :obj:`targets`, shape :math:`[P]` with :math:`P \geq p`.
+        source_index (torch.Tensor): Each pair's source, counted from the first of
+            :obj:`sources`, shape :math:`[P]`.
+        target_offsets (torch.Tensor): Where each target's pairs begin and end.
+    """
+
+    num_pairs: int
+    targets: slice
+    sources: slice
+    target_index: Tensor
+    source_index: Tensor
+    target_offsets: Tensor
+
+    def sum_by_target(self, x: Tensor, out: Tensor) -> None:
+        r"""Adds the pairs' values :math:`[P, H]` to the rows :math:`[N, H]` of their
+        targets."""
+        order = torch.arange(self.num_pairs, device=x.device)
+        out[self.targets] += _bag_sum(x, order, self.target_offsets)
+
+    def sum_by_source(self, x: Tensor, out: Tensor) -> None:
+        r"""Adds the pairs' values :math:`[P, H]` to the rows :math:`[M, H]` of their
+        sources."""
+        rows = out[self.sources]
+        source, order = self.source_index[: self.num_pairs].sort(stable=True)
+        row = torch.arange(rows.size(0) + 1, device=x.device)
+        rows += _bag_sum(x, order, torch.searchsorted(source, row))
+
+
+def _bag_sum(x: Tensor, order: Tensor, offsets: Tensor) -> Tensor:
+    return torch.embedding_bag(
+        x, order, offsets, mode=0, sparse=False, include_last_offset=True
+    )[0]
+
+
+@dataclass(frozen=True)
+class PairList:
+    r"""All pairs of a ragged batch, described by a few numbers per target.
+
+    Args:
+        pair_ptr (torch.Tensor): Where the pairs of each target begin and end in the
+            list of all pairs, shape :math:`[N + 1]`.
+        source_start (torch.Tensor): The first source of each target, :math:`[N]`.
+        self_pairs (bool): Whether target :math:`i` is paired with source :math:`i`.
+    """
+
+    pair_ptr: Tensor
+    source_start: Tensor
+    self_pairs: bool
+
+    def counts(self) -> Tensor:
+        r"""Returns the number of pairs of each target, shape :math:`[N]`."""
+        return self.pair_ptr.diff()
+
+    def tiles(self, size: int) -> Iterator[PairTile]:
+        r"""Lists all pairs in order, at most :obj:`size` of them at a time; a
+        :obj:`size` of zero lists them in one tile."""
+        total = int(self.pair_ptr[-1])
+        if total == 0:
+            return
+        start = torch.arange(0, total, size or total, device=self.pair_ptr.device)
+        stop = (start + (size or total)).clamp_max(total)
+        first = torch.searchsorted(self.pair_ptr, start, right=True) - 1
+        last = torch.searchsorted(self.pair_ptr, stop - 1, right=True) - 1
+        # Every source of the tile's targets, and no more than needed where the tile
+        # holds a part of one target's sources.
+        whole = first != last
+        count = self.counts()
+        low = self.source_start[first]
+        low = torch.where(whole, low, low + start - self.pair_ptr[first])
+        high = self.source_start[last] + count[last]
+        high = torch.where(
+            whole, high, self.source_start[last] + stop - self.pair_ptr[last]
+        )
+        # Sources behind the one that is left out lie one further.
+        high = high + (0 if self.self_pairs else 1)
+        bounds = torch.stack([start, stop, first, last + 1, low, high], dim=1)
+        for bound in bounds.tolist():
+            yield self._tile(*bound)
+
+    def _tile(
+        self, start: int, stop: int, first: int, last: int, low: int, high: int
+    ) -> PairTile:
+        num_pairs = stop - start
+        padded = _round_up(num_pairs)
+        offsets = (self.pair_ptr[first : last + 1] - start).clamp(0, num_pairs)
+        count = offsets.diff()
+        count[-1] += padded - num_pairs
+        target = torch.arange(last - first, device=count.device).repeat_interleave(
+            count, output_size=padded
+        )
+        # A pair's position among the pairs of its target, then its source.
+        shift = self.source_start[first:last] - self.pair_ptr[first:last]
+        position = torch.arange(start, start + padded, device=count.device)
+        position.clamp_max_(stop - 1)
+        source = position + shift.index_select(0, target)
+        if not self.self_pairs:
+            source += source >= target + first
+        source -= low
+        return PairTile(
+            num_pairs,
+            slice(first, last),
+            slice(low, high),
+            target,
+            source,
+            offsets,
+        )
+
+
+def _round_up(num_pairs: int) -> int:
+    step = 16 if num_pairs <= 256 else 256
+    return -(-num_pairs // step) * step
+
+
+def pair_list(
+    target_ptr: Tensor, source_ptr: Tensor, num_targets: int, self_pairs: bool
+) -> PairList:
+    r"""Describes the pairs of a batch whose targets meet the sources of their set.
+
+    Args:
+        target_ptr (torch.Tensor): Boundaries of the targets' sets, :math:`[B + 1]`.
+        source_ptr (torch.Tensor): Boundaries of the sources' sets, :math:`[B + 1]`.
+        num_targets (int): The number of targets :math:`N`.
+        self_pairs (bool): Whether target :math:`i` is paired with source :math:`i`.
+    """
+    sizes = torch.stack([source_ptr[:-1], source_ptr.diff()], dim=1)
+    sizes = sizes.repeat_interleave(target_ptr.diff(), dim=0, output_size=num_targets)
+    start, count = sizes.unbind(1)
+    if not self_pairs:
+        count = count - 1
+    pair_ptr = torch.nn.functional.pad(count.cumsum(0), (1, 0))
+    return PairList(pair_ptr, start, self_pairs)
