@@ -1,0 +1,111 @@
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from torch_geometric.nn import MLP
+
+from pyg_relational.nn import PairwiseMLP, RelationAggregation
+
+
+class RelationNetwork(nn.Module):
+    r"""The relation network from `"A simple neural network module for relational
+    reasoning" <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), equation 1.
+
+    .. math::
+        \mathbf{y}_s = f \Big( \sum_{i, j \in s}
+        g(\mathbf{x}_i, \mathbf{x}_j, \mathbf{u}) \Big)
+
+    Args:
+        in_channels (int): The width of an object.
+        out_channels (int): The width of the answer.
+        relation_channels (list of int): The widths of the layers of :math:`g`.
+        readout_channels (list of int): The hidden widths of :math:`f`.
+        edge_dim (int, optional): The width of edge features. (default: :obj:`None`)
+        u_dim (int, optional): The width of a question. (default: :obj:`None`)
+        act (str): The activation of :math:`g` and :math:`f`.
+            (default: :obj:`"relu"`)
+        plain_last (bool): If set, the last layer of :math:`g` has no activation; one
+            hidden layer then makes all pairs cost a sort. (default: :obj:`False`)
+        reduce (str): How pairs are combined. (default: :obj:`"sum"`)
+        dropout (float): Dropout in :math:`f`. (default: :obj:`0.0`)
+        method (str): How all pairs are computed. (default: :obj:`"auto"`)
+
+    Shapes:
+        - **input:** as for :class:`~pyg_relational.nn.RelationAggregation`
+        - **output:** :math:`(B, F_{out})`, or :math:`(Q, F_{out})` for questions
+
+    Raises:
+        ValueError: If widths do not fit, :obj:`batch` is not sorted or features are
+            not finite.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        relation_channels: Sequence[int] = (256, 256, 256, 256),
+        readout_channels: Sequence[int] = (256, 256),
+        edge_dim: int | None = None,
+        u_dim: int | None = None,
+        act: str = "relu",
+        plain_last: bool = False,
+        reduce: str = "sum",
+        dropout: float = 0.0,
+        method: str = "auto",
+    ) -> None:
+        super().__init__()
+        relation = PairwiseMLP(
+            in_channels,
+            relation_channels,
+            edge_dim,
+            u_dim,
+            act,
+            plain_last=plain_last,
+        )
+        self.relation = RelationAggregation(relation, reduce, method=method)
+        channels = [relation.out_channels, *readout_channels, out_channels]
+        self.readout = MLP(channels, act=act, norm=None, dropout=dropout)
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        self.relation.reset_parameters()
+        self.readout.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        u: Tensor | None = None,
+        batch: Tensor | None = None,
+        batch_size: int | None = None,
+        u_batch: Tensor | None = None,
+    ) -> Tensor:
+        r"""Runs the forward pass.
+
+        Args:
+            x (torch.Tensor): Objects, shape :math:`[N, F]`.
+            edge_index (torch.Tensor, optional): The pairs; all by default.
+                (default: :obj:`None`)
+            edge_attr (torch.Tensor, optional): Edge features. (default: :obj:`None`)
+            u (torch.Tensor, optional): One row per graph or question.
+                (default: :obj:`None`)
+            batch (torch.Tensor, optional): The graph of each object, ascending.
+                (default: :obj:`None`)
+            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
+            u_batch (torch.Tensor, optional): The graph of each question.
+                (default: :obj:`None`)
+        """
+        if batch_size is None and u is not None and u_batch is None:
+            batch_size = u.size(0)
+        if batch is None and not x.size(0) and batch_size is None:
+            batch_size = 1
+        h = self.relation(
+            x,
+            batch,
+            dim_size=batch_size,
+            u=u,
+            u_batch=u_batch,
+            edge_index=edge_index,
+            edge_attr=edge_attr,
+        )
+        return self.readout(h)

@@ -1,0 +1,182 @@
+import torch
+from torch import Tensor
+from torch_geometric.nn.aggr import Aggregation
+from torch_geometric.utils import scatter
+
+from pyg_relational.nn.pairwise import PairwiseMLP
+from pyg_relational.ops import batch_to_ptr, gather_sets, ptr_to_batch
+
+
+class RelationAggregation(Aggregation):
+    r"""Sums a relation over all pairs of a set into one vector, from `"A simple neural
+    network module for relational reasoning" <https://arxiv.org/abs/1706.01427>`_
+    (Santoro et al., 2017), equation 1 without the outer function :math:`f`.
+
+    .. math::
+        \mathbf{x}^{\prime}_s = \bigoplus_{i, j \in s}
+        g(\mathbf{x}_i, \mathbf{x}_j, \mathbf{u})
+
+    It serves wherever PyG takes an aggregation. Several questions about one set share
+    its objects: :obj:`u` holds a row per question, :obj:`u_batch` the set of each, and
+    the result has a row per question.
+
+    Args:
+        nn (PairwiseMLP): The relation :math:`g`.
+        reduce (str): :obj:`"sum"`, :obj:`"mean"`, :obj:`"max"` or :obj:`"min"`.
+            (default: :obj:`"sum"`)
+        self_pairs (bool): Whether an object meets itself. (default: :obj:`True`)
+        method (str): How all pairs are computed, see
+            :func:`pyg_relational.ops.relu_pair_sum` and
+            :func:`pyg_relational.ops.mlp_pair_reduce`. (default: :obj:`"auto"`)
+
+    Shapes:
+        - **input:** objects :math:`(N, F)`, set of each object :math:`(N)`, shared
+          features :math:`(B, U)`, or questions :math:`(Q, U)` with their set
+          :math:`(Q)`
+        - **output:** :math:`(B, F_{out})` or :math:`(Q, F_{out})`; zero for a set
+          without pairs
+
+    Raises:
+        ValueError: If widths do not fit, the objects are not sorted by set, features
+            are not finite, or edge features are given without edges.
+    """
+
+    def __init__(
+        self,
+        nn: PairwiseMLP,
+        reduce: str = "sum",
+        self_pairs: bool = True,
+        method: str = "auto",
+    ) -> None:
+        super().__init__()
+        self.nn = nn
+        self.relation_reduce = reduce
+        self.self_pairs, self.method = self_pairs, method
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        self.nn.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+        max_num_elements: int | None = None,
+        u: Tensor | None = None,
+        u_batch: Tensor | None = None,
+        edge_index: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+    ) -> Tensor:
+        r"""Runs the forward pass.
+
+        Args:
+            x (torch.Tensor): Objects.
+            index (torch.Tensor, optional): The set of each object, ascending.
+            ptr (torch.Tensor, optional): Set boundaries, instead of :obj:`index`.
+            dim_size (int, optional): The number of sets. (default: :obj:`None`)
+            dim (int): The dimension of objects, the first. (default: :obj:`-2`)
+            max_num_elements (int, optional): Not needed: nothing is padded to the
+                largest set. (default: :obj:`None`)
+            u (torch.Tensor, optional): One row per set or question.
+                (default: :obj:`None`)
+            u_batch (torch.Tensor, optional): The set of each row of :obj:`u`; by
+                default row :math:`s` belongs to set :math:`s`.
+                (default: :obj:`None`)
+            edge_index (torch.Tensor, optional): The pairs; all by default.
+                (default: :obj:`None`)
+            edge_attr (torch.Tensor, optional): What each edge is like.
+                (default: :obj:`None`)
+        """
+        self.assert_two_dimensional_input(x, dim)
+        if ptr is None:
+            if index is None:
+                index = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
+            ptr = batch_to_ptr(index, dim_size)
+        target, source = self.nn.project(x, x)
+        shared = self.nn.project_u(u)
+        u_batch = self._check_questions(shared, u_batch, ptr.numel() - 1)
+        if edge_index is not None:
+            return self._edges(
+                target, source, ptr, shared, u_batch, edge_index, edge_attr
+            )
+        if edge_attr is not None:
+            raise ValueError("'edge_attr' needs 'edge_index' (got None)")
+        if u_batch is not None:
+            rows, ptr = gather_sets(ptr, u_batch)
+            target, source = target[rows], source[rows]
+        if shared is not None:
+            target = target + shared[ptr_to_batch(ptr)]
+        return self.nn.reduce(
+            target,
+            source,
+            ptr,
+            ptr,
+            reduce=self.relation_reduce,
+            self_pairs=self.self_pairs,
+            total=True,
+            method=self.method,
+        )
+
+    def _edges(
+        self,
+        target: Tensor,
+        source: Tensor,
+        ptr: Tensor,
+        shared: Tensor | None,
+        u_batch: Tensor | None,
+        edge_index: Tensor,
+        edge_attr: Tensor | None,
+    ) -> Tensor:
+        edge_batch = ptr_to_batch(ptr)[edge_index[1]]
+        h = target[edge_index[1]] + source[edge_index[0]]
+        num_out = ptr.numel() - 1
+        if u_batch is not None:
+            # Every question meets all edges of its set.
+            order = edge_batch.argsort(stable=True)
+            edge_ptr = batch_to_ptr(edge_batch[order], num_out)
+            rows, question_ptr = gather_sets(edge_ptr, u_batch)
+            rows, num_out = order[rows], u_batch.numel()
+            h = h[rows]
+            edge_attr = None if edge_attr is None else edge_attr[rows]
+            edge_batch = ptr_to_batch(question_ptr)
+        if shared is not None:
+            h = h + shared[edge_batch]
+        h = self.nn.relate(h, edge_attr)
+        return scatter(h, edge_batch, 0, num_out, self.relation_reduce)
+
+    @staticmethod
+    def _check_questions(
+        shared: Tensor | None, u_batch: Tensor | None, num_sets: int
+    ) -> Tensor | None:
+        if shared is None:
+            if u_batch is not None:
+                raise ValueError("'u_batch' needs 'u' (got None)")
+            return None
+        if u_batch is None:
+            if shared.size(0) != num_sets:
+                raise ValueError(
+                    f"'u' must have one row per set (got {shared.size(0)} rows for "
+                    f"{num_sets} sets); for several questions a set pass 'u_batch', "
+                    f"which DataLoader(..., follow_batch=['u']) makes"
+                )
+            return None
+        if u_batch.numel() != shared.size(0):
+            raise ValueError(
+                f"'u_batch' must name the set of each row of 'u' (got "
+                f"{u_batch.numel()} entries for {shared.size(0)} rows)"
+            )
+        if u_batch.numel():
+            low, high = (int(value) for value in u_batch.aminmax())
+            if low < 0 or high >= num_sets:
+                raise ValueError(
+                    f"'u_batch' must name sets 0 to {num_sets - 1} (got {low} to "
+                    f"{high})"
+                )
+        return u_batch
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}(nn={self.nn})"

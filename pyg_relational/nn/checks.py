@@ -1,0 +1,63 @@
+"""Checks of what layers and models are given."""
+
+import torch
+from torch import Tensor
+
+
+def check_features(x: Tensor, channels: int, name: str) -> None:
+    r"""Raises a :class:`ValueError` unless :obj:`x` has the expected width and only
+    finite values.
+
+    Values are not read while a compiler traces.
+
+    Args:
+        x (torch.Tensor): Features, shape :math:`[*, F]`.
+        channels (int): The expected width :math:`F`.
+        name (str): What the argument is called in the error.
+    """
+    if x.dim() < 2 or x.size(-1) != channels:
+        raise ValueError(
+            f"'{name}' must have {channels} features per row, shape [*, {channels}] "
+            f"(got shape {list(x.shape)}); check the layer's channels or the data"
+        )
+    if not x.is_floating_point():
+        raise ValueError(
+            f"'{name}' must be floating point (got {x.dtype}); convert with '.float()'"
+        )
+    if torch.compiler.is_compiling() or x.numel() == 0:
+        return
+    low, high = x.detach().aminmax()
+    if not bool((high - low).isfinite()):
+        rows = (~x.detach().isfinite().all(dim=-1)).nonzero()[:, 0].tolist()
+        if rows:
+            raise ValueError(
+                f"'{name}' must be finite (got NaN or infinity in {len(rows)} rows, "
+                f"first row {rows[0]}); clean or impute the data first"
+            )
+
+
+def check_optional(
+    x: Tensor | None, channels: int | None, name: str, option: str
+) -> None:
+    r"""Checks an input that a layer takes only if it was built for it.
+
+    Args:
+        x (torch.Tensor, optional): The input.
+        channels (int, optional): Its width, or :obj:`None` where the layer was built
+            without it.
+        name (str): What the argument is called in the error.
+        option (str): The constructor argument that sets the width.
+    """
+    if channels is None:
+        if x is not None:
+            raise ValueError(
+                f"'{name}' was given (shape {list(x.shape)}), but the layer was built "
+                f"without it; pass '{option}={x.size(-1)}' to the constructor"
+            )
+        return
+    if x is None:
+        raise ValueError(
+            f"'{name}' is missing; the layer was built with '{option}={channels}' and "
+            f"needs it with {channels} features per row"
+        )
+    check_features(x, channels, name)

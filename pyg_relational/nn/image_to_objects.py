@@ -1,0 +1,71 @@
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+
+
+class ImageToObjects(nn.Module):
+    r"""Turns images into sets of objects, one per cell of a convolutional feature map
+    tagged with its position, as in `"A simple neural network module for relational
+    reasoning" <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), section 4.
+
+    Each layer is a 3x3 convolution with stride 2, rectified and batch-normalised.
+
+    Args:
+        in_channels (int): The number of colour channels.
+        channel_list (list of int): The number of kernels of each layer.
+
+    Shapes:
+        - **input:** images :math:`(B, C, H, W)`; bytes are scaled from 0-255 to 0-1
+        - **output:** objects :math:`(B \cdot h \cdot w, C_{out} + 2)` whose last two
+          features are row and column in :math:`[-1, 1]`; the image of each object
+          :math:`(B \cdot h \cdot w)`
+
+    Raises:
+        ValueError: If the images do not have four dimensions or the number of colour
+            channels does not fit.
+    """
+
+    def __init__(self, in_channels: int, channel_list: Sequence[int]) -> None:
+        super().__init__()
+        self.in_channels = in_channels
+        self.channel_list = list(channel_list)
+        self.out_channels = self.channel_list[-1] + 2
+        layers: list[nn.Module] = []
+        for before, after in zip(
+            [in_channels, *self.channel_list], self.channel_list, strict=False
+        ):
+            layers.append(nn.Conv2d(before, after, 3, stride=2, padding=1))
+            layers += [nn.ReLU(), nn.BatchNorm2d(after)]
+        self.layers = nn.Sequential(*layers)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        for layer in self.layers:
+            if not isinstance(layer, nn.ReLU):
+                layer.reset_parameters()
+
+    def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Runs the forward pass."""
+        if image.dim() != 4 or image.size(1) != self.in_channels:
+            raise ValueError(
+                f"'image' must have shape [B, {self.in_channels}, H, W] (got "
+                f"{list(image.shape)})"
+            )
+        if image.dtype == torch.uint8:
+            image = image.float() / 255
+        features = self.layers(image)
+        count, _, height, width = features.shape
+        rows = torch.linspace(-1, 1, height, device=image.device)
+        columns = torch.linspace(-1, 1, width, device=image.device)
+        # [2, h, w] -> [B, 2, h, w]
+        places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+        places = places.to(features.dtype).expand(count, -1, -1, -1)
+        # [B, C + 2, h, w] -> [B, h, w, C + 2] -> [B * h * w, C + 2]
+        x = torch.cat([features, places], dim=1).permute(0, 2, 3, 1)
+        batch = torch.arange(count, device=image.device)
+        return x.flatten(0, 2), batch.repeat_interleave(height * width)
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.in_channels}, {self.channel_list})"

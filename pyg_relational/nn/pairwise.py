@@ -1,0 +1,233 @@
+"""The relation g: what a pair of objects says."""
+
+from collections.abc import Sequence
+
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.nn import Linear
+from torch_geometric.nn.resolver import activation_resolver
+from torch_geometric.utils import segment
+
+from pyg_relational.nn.checks import check_features, check_optional
+from pyg_relational.ops import mlp_pair_reduce, relu_pair_sum, relu_pair_total
+
+ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh")
+
+
+class PairwiseMLP(nn.Module):
+    r"""The relation :math:`g` of two objects, an MLP on their concatenation.
+
+    .. math::
+        g(\mathbf{x}_i, \mathbf{x}_j, \mathbf{e}, \mathbf{u}) =
+        \mathrm{MLP}(\mathbf{x}_i \, \Vert \, \mathbf{x}_j \, \Vert \, \mathbf{e} \,
+        \Vert \, \mathbf{u})
+
+    The first layer is linear in its parts, so it projects every object once as target
+    and once as source, and pairs only add the projections up: :math:`2N` projections
+    instead of :math:`N^2`. Reductions over all pairs use the exact operators of
+    :mod:`pyg_relational.ops` and never list the pairs.
+
+    Args:
+        in_channels (int or tuple): The width of an object; a tuple gives the widths of
+            sources and targets where these differ.
+        channel_list (list of int): The widths of the layers after the input.
+        edge_dim (int, optional): The width of edge features. (default: :obj:`None`)
+        u_dim (int, optional): The width of the features :math:`\mathbf{u}` that all
+            pairs of a set share, such as a question. (default: :obj:`None`)
+        act (str): :obj:`"relu"`, :obj:`"leaky_relu"`, :obj:`"elu"`, :obj:`"gelu"`,
+            :obj:`"silu"` or :obj:`"tanh"`. (default: :obj:`"relu"`)
+        negative_slope (float): The slope of :obj:`"leaky_relu"`.
+            (default: :obj:`0.01`)
+        plain_last (bool): If set, the last layer has no activation. It then commutes
+            with sums and means. (default: :obj:`False`)
+
+    Shapes:
+        - **input:** targets :math:`(P, F_t)`, sources :math:`(P, F_s)`, edge features
+          :math:`(P, D)`, shared features :math:`(P, U)`, one row a pair
+        - **output:** :math:`(P, F_{out})`
+
+    Raises:
+        ValueError: If the widths cannot make a relation, or inputs do not fit them.
+    """
+
+    def __init__(
+        self,
+        in_channels: int | tuple[int, int],
+        channel_list: Sequence[int],
+        edge_dim: int | None = None,
+        u_dim: int | None = None,
+        act: str = "relu",
+        negative_slope: float = 0.01,
+        plain_last: bool = False,
+    ) -> None:
+        super().__init__()
+        if len(channel_list) < 1 + plain_last:
+            raise ValueError(
+                f"'channel_list' must name at least {1 + plain_last} layers with "
+                f"'plain_last={plain_last}' (got {list(channel_list)}); without a "
+                f"hidden layer a relation is a sum of its two ends"
+            )
+        if act not in ACTIVATIONS:
+            raise ValueError(f"'act' must be one of {ACTIVATIONS} (got {act!r})")
+        if isinstance(in_channels, int):
+            in_channels = (in_channels, in_channels)
+        self.in_channels = in_channels
+        self.channel_list = list(channel_list)
+        self.out_channels = self.channel_list[-1]
+        self.edge_dim, self.u_dim = edge_dim, u_dim
+        self.act, self.plain_last = act, plain_last
+        self.negative_slope = negative_slope if act == "leaky_relu" else 0.0
+
+        hidden = self.channel_list[0]
+        # The parts of one linear layer start as one: scaled by their joint fan-in.
+        self.lin_l = Linear(in_channels[0], hidden, bias=False)
+        self.lin_r = Linear(in_channels[1], hidden)
+        self.lin_edge = Linear(edge_dim, hidden, bias=False) if edge_dim else None
+        self.lin_u = Linear(u_dim, hidden, bias=False) if u_dim else None
+        self.lins = nn.ModuleList(
+            Linear(width, out)
+            for width, out in zip(
+                self.channel_list, self.channel_list[1:], strict=False
+            )
+        )
+        kwargs = {"negative_slope": negative_slope} if act == "leaky_relu" else {}
+        self.activation = activation_resolver(act, **kwargs)
+        self.reset_parameters()
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        parts = [self.lin_l, self.lin_r, self.lin_edge, self.lin_u]
+        first = [part for part in parts if part is not None]
+        bound = sum(part.in_channels for part in first) ** -0.5
+        for part in first:
+            nn.init.uniform_(part.weight, -bound, bound)
+        nn.init.uniform_(self.lin_r.bias, -bound, bound)
+        for lin in self.lins:
+            lin.reset_parameters()
+
+    def forward(
+        self,
+        x_i: Tensor,
+        x_j: Tensor,
+        edge_attr: Tensor | None = None,
+        u: Tensor | None = None,
+    ) -> Tensor:
+        r"""Relates given pairs: row :math:`k` of every input belongs to pair
+        :math:`k`; :obj:`x_i` are the targets, :obj:`x_j` the sources."""
+        target, source = self.project(x_i, x_j)
+        shared = self.project_u(u)
+        h = target + source
+        return self.relate(h if shared is None else h + shared, edge_attr)
+
+    def project(self, x_target: Tensor, x_source: Tensor) -> tuple[Tensor, Tensor]:
+        r"""Applies the first layer to objects: their parts as target (with the bias)
+        and as source, each of shape :math:`(*, H)`."""
+        check_features(x_source, self.in_channels[0], "x")
+        if x_target is not x_source:
+            check_features(x_target, self.in_channels[1], "x")
+        return self.lin_r(x_target), self.lin_l(x_source)
+
+    def project_u(self, u: Tensor | None) -> Tensor | None:
+        r"""Applies the first layer to shared features, :math:`(*, U)` to
+        :math:`(*, H)`; :obj:`None` if the relation has none."""
+        check_optional(u, self.u_dim, "u", "u_dim")
+        return None if self.lin_u is None else self.lin_u(u)
+
+    def relate(self, h: Tensor, edge_attr: Tensor | None = None) -> Tensor:
+        r"""Finishes pairs whose projections were added up, :math:`(P, H)`."""
+        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim")
+        if self.lin_edge is not None:
+            h = h + self.lin_edge(edge_attr)
+        for lin in self.lins:
+            h = lin(self.activation(h))
+        return h if self.plain_last else self.activation(h)
+
+    def reduce(
+        self,
+        target: Tensor,
+        source: Tensor,
+        target_ptr: Tensor,
+        source_ptr: Tensor,
+        *,
+        reduce: str = "sum",
+        self_pairs: bool = True,
+        total: bool = False,
+        method: str = "auto",
+    ) -> Tensor:
+        r"""Reduces the relation over all pairs of each set without listing them.
+
+        Args:
+            target (torch.Tensor): Projections from :meth:`project` (plus those of
+                :meth:`project_u`), shape :math:`[N, H]`.
+            source (torch.Tensor): Projections from :meth:`project`, :math:`[M, H]`.
+            target_ptr (torch.Tensor): Boundaries of the sets, :math:`[B + 1]`.
+            source_ptr (torch.Tensor): Boundaries of the sets, :math:`[B + 1]`.
+            reduce (str): :obj:`"sum"`, :obj:`"mean"`, :obj:`"max"` or :obj:`"min"`.
+                (default: :obj:`"sum"`)
+            self_pairs (bool): Whether an object meets itself.
+                (default: :obj:`True`)
+            total (bool): Whether to reduce over the targets too.
+                (default: :obj:`False`)
+            method (str): The method of the operator. (default: :obj:`"auto"`)
+
+        Returns:
+            torch.Tensor: Shape :math:`[N, F_{out}]`, or :math:`[B, F_{out}]` with
+            :obj:`total`; zero where there is no pair.
+        """
+        if self.edge_dim is not None:
+            raise ValueError(
+                f"'edge_attr' is missing; a relation with 'edge_dim={self.edge_dim}' "
+                f"needs 'edge_index' and 'edge_attr', all pairs have no edge features"
+            )
+        if self._sums_one_layer(reduce):
+            operator = relu_pair_total if total else relu_pair_sum
+            out = operator(
+                target,
+                source,
+                target_ptr,
+                source_ptr,
+                negative_slope=self.negative_slope,
+                reduce=reduce,
+                self_pairs=self_pairs,
+                method=method,
+            )
+            if not self.plain_last:
+                return out
+            pairs = source_ptr.diff() - (not self_pairs)
+            sizes = target_ptr.diff()
+            if total:
+                pairs = pairs * sizes
+            else:
+                pairs = pairs.repeat_interleave(sizes, output_size=target.size(0))
+            if reduce == "mean":
+                pairs = pairs.clamp_max(1)
+            # The last layer commutes with the sum; its bias counts once a pair.
+            lin = self.lins[0]
+            return F.linear(out, lin.weight) + pairs.clamp_min(0)[:, None] * lin.bias
+        out = mlp_pair_reduce(
+            target,
+            source,
+            [(lin.weight, lin.bias) for lin in self.lins],
+            target_ptr,
+            source_ptr,
+            reduce=reduce,
+            act=self.act,
+            negative_slope=self.negative_slope,
+            plain_last=self.plain_last,
+            self_pairs=self_pairs,
+            method=method,
+        )
+        return segment(out, target_ptr, reduce) if total else out
+
+    def _sums_one_layer(self, reduce: str) -> bool:
+        return (
+            reduce in ("sum", "mean")
+            and self.act in ("relu", "leaky_relu")
+            and len(self.lins) == int(self.plain_last)
+        )
+
+    def __repr__(self) -> str:
+        return (
+            f"{self.__class__.__name__}({self.in_channels}, {self.channel_list}, "
+            f"act={self.act})"
+        )
