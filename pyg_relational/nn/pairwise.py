@@ -193,7 +193,7 @@ class PairwiseMLP(nn.Module):
             )
             if not self.plain_last:
                 return out
-            pairs = source_ptr.diff() - (not self_pairs)
+            pairs = source_ptr.diff() - int(not self_pairs)
             sizes = target_ptr.diff()
             if total:
                 pairs = pairs * sizes
