@@ -18,6 +18,10 @@ from pyg_relational.datasets.sort_of_clevr_generator import (
     sample_scenes,
     scene_tensors,
 )
+from pyg_relational.datasets.sort_of_clevr_scenes import (
+    scene_from_objects,
+    scene_image,
+)
 
 SPLITS = ("train", "val", "test")
 # Part of every file name: raise it whenever the generated content changes.
@@ -81,6 +85,10 @@ class SortOfCLEVR(InMemoryDataset):
     SUBTYPES = vocabulary.SUBTYPES
     ANSWERS = vocabulary.ANSWERS
     kind_of = staticmethod(vocabulary.kind_of)
+    # What prediction and pictures need, found through the class of a recipe.
+    question_text = staticmethod(vocabulary.question_text)
+    scene_from_objects = staticmethod(scene_from_objects)
+    scene_image = staticmethod(scene_image)
 
     def __init__(
         self,

@@ -1,0 +1,90 @@
+"""The one data module: the three splits of any dataset of this package."""
+
+from collections.abc import Collection
+from typing import Any
+
+import pytorch_lightning as pl
+from torch_geometric.loader import DataLoader
+
+from pyg_relational.train.errors import UsageError
+
+SPLITS = ("train", "val", "test")
+
+
+class RelationalDataModule(pl.LightningDataModule):
+    """Loads the splits of a dataset and batches their graphs.
+
+    Args:
+        dataset_class (type): Called as ``dataset_class(root, split=..., **args)``.
+        root (str): Folder of the dataset.
+        args (dict[str, Any]): Further arguments of the dataset.
+        batch_size (int): Graphs a batch.
+        follow_batch (list[str], optional): Attributes whose rows get a vector
+            ``<name>_batch`` that assigns them to graphs. (default: ``None``)
+        keep (Collection[str], optional): Attributes to batch; ``None`` batches all.
+            Batching costs time for every attribute. (default: ``None``)
+
+    Raises:
+        UsageError: If the dataset does not take the arguments.
+    """
+
+    def __init__(
+        self,
+        dataset_class: type[Any],
+        root: str,
+        args: dict[str, Any],
+        batch_size: int,
+        follow_batch: list[str] | None = None,
+        keep: Collection[str] | None = None,
+    ) -> None:
+        super().__init__()
+        self.dataset_class = dataset_class
+        self.root = root
+        self.args = args
+        self.batch_size = batch_size
+        self.follow_batch = follow_batch
+        self.keep = keep
+        self.datasets: dict[str, Any] = {}
+
+    def setup(self, stage: str | None = None) -> None:
+        """Generate or load the splits that the stage needs."""
+        splits = {"fit": SPLITS[:2], "validate": ("val",), "test": ("test",)}
+        for split in splits.get(stage or "", SPLITS):
+            self.dataset(split)
+
+    def dataset(self, split: str) -> Any:
+        """Return one split, ``"train"``, ``"val"`` or ``"test"``; it is loaded once."""
+        if split not in self.datasets:
+            try:
+                self.datasets[split] = self.dataset_class(
+                    self.root, split=split, **self.args
+                )
+            except (TypeError, ValueError) as error:
+                name = self.dataset_class.__name__
+                raise UsageError(f"dataset {name}: {error}") from error
+        return self.datasets[split]
+
+    def train_dataloader(self) -> DataLoader:
+        """Return shuffled batches of the training split."""
+        return self._loader("train", shuffle=True)
+
+    def val_dataloader(self) -> DataLoader:
+        """Return batches of the validation split."""
+        return self._loader("val", shuffle=False)
+
+    def test_dataloader(self) -> DataLoader:
+        """Return batches of the test split."""
+        return self._loader("test", shuffle=False)
+
+    def _loader(self, split: str, shuffle: bool) -> DataLoader:
+        dataset = self.dataset(split)
+        exclude = None
+        if self.keep is not None:
+            exclude = sorted(set(dataset[0].keys()) - set(self.keep))
+        return DataLoader(
+            dataset,
+            batch_size=self.batch_size,
+            shuffle=shuffle,
+            follow_batch=self.follow_batch,
+            exclude_keys=exclude,
+        )

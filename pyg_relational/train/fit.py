@@ -1,0 +1,193 @@
+"""Training and testing of one model: from a configuration to a run folder."""
+
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import (
+    Callback,
+    EarlyStopping,
+    ModelCheckpoint,
+    ProgressBar,
+    Timer,
+)
+from torch import nn
+
+from pyg_relational.train.datamodule import RelationalDataModule
+from pyg_relational.train.logs import loggers, merge_metrics, progress, quiet_lightning
+from pyg_relational.train.module import RelationalModule
+from pyg_relational.train.registry import build_model, dataset_class
+from pyg_relational.train.run_folder import prepare, save_model
+from pyg_relational.train.tasks import Task
+
+
+@dataclass(frozen=True)
+class FitResult:
+    """What one training run gave.
+
+    Args:
+        module (RelationalModule): The module with the weights that validated best.
+        data (RelationalDataModule): The data it was trained on.
+        scores (dict): Test scores ``{grouping: {group: mean}}``.
+        training (dict): ``seconds, steps, epochs, parameters``.
+        curve (list): The rows of ``metrics.csv``.
+    """
+
+    module: RelationalModule
+    data: RelationalDataModule
+    scores: dict[str, dict[str, float]]
+    training: dict[str, float]
+    curve: list[dict[str, str]]
+
+
+def fit(
+    config: dict[str, Any], folder: Path, resume: bool = False, overwrite: bool = False
+) -> FitResult:
+    """Train and test the model of a resolved configuration.
+
+    Args:
+        config (dict): What :func:`~pyg_relational.train.recipe.resolve` returned, with
+            ``seed, accelerator, precision``.
+        folder (Path): The run folder.
+        resume (bool): Continue from ``checkpoints/last.ckpt`` if there is one.
+            (default: ``False``)
+        overwrite (bool): Replace a run in the folder. (default: ``False``)
+
+    Raises:
+        UsageError: If folder, dataset, model and configuration do not fit together.
+    """
+    prepare(folder, config, resume, overwrite)
+    with quiet_lightning():
+        pl.seed_everything(config["seed"], workers=True, verbose=False)
+        model = build_model(config["model"])
+        module = build_module(config, model)
+        data = build_data(config, module)
+        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        print(
+            f"{config['model_name']}: {config['model']['class']}, {parameters:,} "
+            f"parameters -> {folder}",
+            flush=True,
+        )
+        trainer, timer = _trainer(config, folder, module.task)
+        last = folder / "checkpoints" / "last.ckpt"
+        ckpt = str(last) if resume and last.is_file() else None
+        trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
+        if trainer.global_step > 0 and not trainer.interrupted:
+            trainer.save_checkpoint(last)
+        best = folder / "checkpoints" / "best.ckpt"
+        if best.is_file():
+            checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+            module.load_state_dict(checkpoint["state_dict"])
+        save_model(folder, model, config["model"])
+        scores = test(config, module, data)
+    return FitResult(
+        module=module.eval(),
+        data=data,
+        scores=scores,
+        training={
+            "seconds": round(timer.time_elapsed("train"), 1),
+            "steps": trainer.global_step,
+            "epochs": trainer.current_epoch,
+            "parameters": parameters,
+        },
+        curve=merge_metrics(folder),
+    )
+
+
+def test(
+    config: dict[str, Any], module: RelationalModule, data: RelationalDataModule
+) -> dict[str, dict[str, float]]:
+    """Return the test scores ``{grouping: {group: mean}}`` of a module."""
+    with quiet_lightning():
+        trainer = pl.Trainer(
+            accelerator=config["accelerator"],
+            devices=1,
+            precision=config["precision"],
+            logger=False,
+            enable_checkpointing=False,
+            enable_progress_bar=False,
+            enable_model_summary=False,
+        )
+        trainer.test(module, data, verbose=False)
+    return module.scores
+
+
+def build_module(config: dict[str, Any], model: nn.Module) -> RelationalModule:
+    """Return the Lightning module of a resolved configuration."""
+    dataset, settings = dataset_class(config["dataset"]["class"]), config["optimizer"]
+    return RelationalModule(
+        model,
+        task=dataset.task,
+        groups=dataset.metric_groups(),
+        optimizer=settings["class"],
+        learning_rate=settings["learning_rate"],
+        weight_decay=settings["weight_decay"],
+        warmup_steps=settings["warmup_steps"],
+    )
+
+
+def build_data(
+    config: dict[str, Any], module: RelationalModule
+) -> RelationalDataModule:
+    """Return the data module, which batches only what the module reads."""
+    spec = config["dataset"]
+    follow = spec.get("follow_batch", [])
+    groups = (f"question_{name}" for name in module.groups)
+    return RelationalDataModule(
+        dataset_class(spec["class"]),
+        spec["root"],
+        spec["args"],
+        batch_size=config["budget"]["batch_size"],
+        follow_batch=follow,
+        keep={*module.inputs, *groups, *follow, "y", "num_nodes"},
+    )
+
+
+def _trainer(
+    config: dict[str, Any], folder: Path, task: Task
+) -> tuple[pl.Trainer, Timer]:
+    budget, monitor = config["budget"], f"val/{task.metric}"
+    minutes = budget.get("max_minutes")
+    timer = Timer(timedelta(minutes=minutes) if minutes else None, verbose=False)
+    bar = progress(monitor)
+    callbacks: list[Callback] = [
+        timer,
+        bar,
+        EarlyStopping(
+            monitor,
+            patience=budget["patience"],
+            mode=task.mode,
+            check_on_train_epoch_end=False,
+        ),
+        _checkpoint(folder, "best", monitor=monitor, mode=task.mode),
+        _checkpoint(folder, "last", save_on_train_epoch_end=True),
+    ]
+    trainer = pl.Trainer(
+        accelerator=config["accelerator"],
+        devices=1,
+        precision=config["precision"],
+        max_epochs=budget["max_epochs"],
+        max_steps=budget.get("max_steps") or -1,
+        check_val_every_n_epoch=min(budget["validate_every"], budget["max_epochs"]),
+        num_sanity_val_steps=0,
+        log_every_n_steps=50,
+        logger=loggers(folder),
+        callbacks=callbacks,
+        enable_progress_bar=isinstance(bar, ProgressBar),
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+    return trainer, timer
+
+
+def _checkpoint(folder: Path, name: str, **options: Any) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        folder / "checkpoints",
+        filename=name,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+        **options,
+    )

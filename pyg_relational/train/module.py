@@ -1,0 +1,151 @@
+"""The one Lightning module that trains every model on every task."""
+
+import inspect
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Data
+
+from pyg_relational.train.errors import UsageError
+from pyg_relational.train.metrics import GroupedMean
+from pyg_relational.train.tasks import task_of
+
+OPTIMIZERS = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
+
+
+def warmup_cosine(step: int, warmup_steps: int, total_steps: float) -> float:
+    """Return the factor of the learning rate at a step: linear rise, cosine fall.
+
+    Args:
+        step (int): Number of steps taken so far.
+        warmup_steps (int): Steps until the factor is 1.
+        total_steps (float): Steps at which the factor is 0.
+
+    Returns:
+        float: In ``[0, 1]``.
+    """
+    rise = min(1.0, (step + 1) / max(1, warmup_steps))
+    done = min(1.0, max(0, step - warmup_steps) / max(1, total_steps - warmup_steps))
+    return rise * 0.5 * (1 + math.cos(math.pi * done))
+
+
+class RelationalModule(pl.LightningModule):
+    """Trains a model that answers the rows of ``y`` from the attributes of a batch.
+
+    The model is called with those attributes of the batch that its ``forward`` names
+    (``batch_size`` is the number of graphs), so a new model or dataset needs no new
+    training code.
+
+    Args:
+        model (nn.Module): Any model whose output has one row for each row of ``y``.
+        task (str): ``"classification"`` or ``"regression"``.
+        groups (Mapping[str, Sequence[str]], optional): Groupings of the rows; the batch
+            holds the group of each row in ``question_<grouping>``.
+            (default: ``None``)
+        optimizer (str): ``"Adam"`` or ``"AdamW"``. (default: ``"AdamW"``)
+        learning_rate (float): Learning rate after the warm-up. (default: ``1e-3``)
+        weight_decay (float): Weight decay. (default: ``0.0``)
+        warmup_steps (int): Steps of linear warm-up, before a cosine that ends at zero
+            with the budget. (default: ``0``)
+
+    Raises:
+        UsageError: If the task or the optimiser is unknown, or the batch lacks an
+            attribute that the model requires.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        task: str,
+        groups: Mapping[str, Sequence[str]] | None = None,
+        optimizer: str = "AdamW",
+        learning_rate: float = 1e-3,
+        weight_decay: float = 0.0,
+        warmup_steps: int = 0,
+    ) -> None:
+        super().__init__()
+        if optimizer not in OPTIMIZERS:
+            known = ", ".join(sorted(OPTIMIZERS))
+            raise UsageError(f"unknown optimizer '{optimizer}'; Known: {known}")
+        self.model = model
+        self.task = task_of(task)
+        self.groups = dict(groups or {})
+        self.optimizer = optimizer
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.warmup_steps = warmup_steps
+        self.inputs = inspect.signature(model.forward).parameters
+        self.score = GroupedMean(self.groups)
+        self.scores: dict[str, dict[str, float]] = {}
+
+    def forward(self, batch: Data) -> Tensor:
+        """Return the model's output, one row for each row of ``y``."""
+        arguments = {}
+        for name, parameter in self.inputs.items():
+            if name == "batch_size":
+                arguments[name] = batch.num_graphs
+            elif name in batch:
+                arguments[name] = batch[name]
+            elif parameter.default is inspect.Parameter.empty:
+                raise UsageError(
+                    f"{type(self.model).__name__} needs '{name}', but the dataset's "
+                    f"scenes hold {', '.join(batch.keys())}; choose a model for this "
+                    "representation, or another --representation"
+                )
+        try:
+            return self.model(**arguments)
+        except ValueError as error:
+            name = type(self.model).__name__
+            raise UsageError(f"model {name} refused the batch: {error}") from error
+
+    def training_step(self, batch: Data) -> Tensor:
+        """Return the loss of a batch."""
+        loss = self.task.loss(self(batch), batch.y)
+        self.log("train/loss", loss, batch_size=batch.num_graphs)
+        return loss
+
+    def validation_step(self, batch: Data) -> None:
+        """Add a batch to the validation loss and scores."""
+        self._evaluate(batch, "val")
+
+    def test_step(self, batch: Data) -> None:
+        """Add a batch to the test loss and scores."""
+        self._evaluate(batch, "test")
+
+    def _evaluate(self, batch: Data, split: str) -> None:
+        output = self(batch)
+        loss = self.task.loss(output, batch.y)
+        self.log(f"{split}/loss", loss, batch_size=batch.y.size(0))
+        indices = {name: batch[f"question_{name}"] for name in self.groups}
+        self.score.update(self.task.score(output, batch.y), indices)
+
+    def on_validation_epoch_end(self) -> None:
+        """Log the validation score of every group."""
+        self._log_scores("val")
+
+    def on_test_epoch_end(self) -> None:
+        """Log the test score of every group, and keep them in ``scores``."""
+        self._log_scores("test")
+
+    def _log_scores(self, split: str) -> None:
+        self.scores = self.score.compute()
+        self.score.reset()
+        for grouping, values in self.scores.items():
+            for name, value in values.items():
+                suffix = "" if grouping == "all" else f"/{name}"
+                self.log(f"{split}/{self.task.metric}{suffix}", value)
+
+    def configure_optimizers(self) -> Any:
+        """Return the optimiser and its schedule, which advances at every step."""
+        optimizer = OPTIMIZERS[self.optimizer](
+            self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+        )
+        total = self.trainer.estimated_stepping_batches
+        schedule = torch.optim.lr_scheduler.LambdaLR(
+            optimizer, lambda step: warmup_cosine(step, self.warmup_steps, total)
+        )
+        return [optimizer], [{"scheduler": schedule, "interval": "step"}]

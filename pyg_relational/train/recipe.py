@@ -1,0 +1,142 @@
+"""Recipes: YAML files that name dataset, models, optimiser and budget."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from pyg_relational.train.errors import UsageError, nearest_names
+
+RECIPES = Path(__file__).parent / "recipes"
+SECTIONS = {
+    "name",
+    "description",
+    "dataset",
+    "model",
+    "models",
+    "baseline",
+    "optimizer",
+    "budget",
+    "published",
+    "representations",
+    "sizes",
+}
+REQUIRED = {"name", "description", "dataset", "model", "optimizer", "budget"}
+
+
+def recipe_names() -> list[str]:
+    """Return the names of the recipes that come with the package, sorted."""
+    return sorted(path.stem for path in RECIPES.glob("*.yaml"))
+
+
+def load_recipe(recipe: str) -> dict[str, Any]:
+    """Read a recipe by name, or from a file of one's own.
+
+    Args:
+        recipe (str): A name from :func:`recipe_names`, or a path to a ``.yaml`` file.
+
+    Returns:
+        dict: The sections of the file as they stand.
+
+    Raises:
+        UsageError: If there is no such recipe, or the file is not a recipe.
+    """
+    path = Path(recipe) if recipe.endswith(".yaml") else RECIPES / f"{recipe}.yaml"
+    if not path.is_file():
+        hint = nearest_names(recipe, recipe_names())
+        raise UsageError(f"unknown recipe '{recipe}'; {hint}")
+    try:
+        content = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UsageError(f"recipe '{path}' is not valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UsageError(f"recipe '{path}' must be a mapping of sections")
+    for section in sorted(set(content) - SECTIONS):
+        hint = nearest_names(section, SECTIONS)
+        raise UsageError(f"recipe '{path}' has an unknown section '{section}'; {hint}")
+    if missing := sorted(REQUIRED - set(content)):
+        raise UsageError(f"recipe '{path}' lacks the sections {', '.join(missing)}")
+    return content
+
+
+def size_names(recipe: dict[str, Any]) -> list[str]:
+    """Return the names of the sizes that a recipe offers, in its order."""
+    variants = recipe.get("representations", {}).values()
+    blocks = [recipe.get("sizes", {}), *(v.get("sizes", {}) for v in variants)]
+    return list(dict.fromkeys(name for block in blocks for name in block))
+
+
+def resolve(
+    recipe: dict[str, Any],
+    size: str = "laptop",
+    representation: str | None = None,
+    model: str | None = None,
+) -> dict[str, Any]:
+    """Merge a recipe with one size and one representation, and choose the model.
+
+    Later wins: the recipe, its size, the representation, the representation's size.
+
+    Args:
+        recipe (dict): What :func:`load_recipe` returned.
+        size (str): A key of ``sizes``. (default: ``"laptop"``)
+        representation (str, optional): A key of ``representations``; ``None`` takes
+            the first. (default: ``None``)
+        model (str, optional): A key of ``models``; ``None`` takes the recipe's own.
+            (default: ``None``)
+
+    Returns:
+        dict: ``recipe, size, representation, dataset, model_name, model,
+        baseline_name, baseline, optimizer, budget, published``.
+
+    Raises:
+        UsageError: If one of the names is not in the recipe.
+    """
+    variants = recipe.get("representations", {})
+    if representation is None and variants:
+        representation = next(iter(variants))
+    variant = (
+        {}
+        if representation is None
+        else _pick(variants, representation, "representation")
+    )
+    sizes = {**recipe.get("sizes", {}), **variant.get("sizes", {})}
+    _pick(sizes, size, "size")
+
+    merged = copy.deepcopy(recipe)
+    for layer in (
+        recipe.get("sizes", {}).get(size),
+        variant,
+        variant.get("sizes", {}).get(size),
+    ):
+        merged = _merge(merged, layer or {})
+    models = merged.get("models", {})
+    model_name = model or merged["model"]
+    baseline_name = merged.get("baseline")
+    return {
+        "recipe": merged["name"],
+        "size": size,
+        "representation": representation,
+        "dataset": merged["dataset"],
+        "model_name": model_name,
+        "model": _pick(models, model_name, "model"),
+        "baseline_name": baseline_name,
+        "baseline": baseline_name and _pick(models, baseline_name, "baseline"),
+        "optimizer": merged["optimizer"],
+        "budget": merged["budget"],
+        "published": merged.get("published", []),
+    }
+
+
+def _pick(options: dict[str, Any], name: str, what: str) -> Any:
+    if name not in options:
+        raise UsageError(f"unknown {what} '{name}'; {nearest_names(name, options)}")
+    return options[name]
+
+
+def _merge(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
+    merged = dict(base)
+    for key, value in update.items():
+        both = isinstance(value, dict) and isinstance(merged.get(key), dict)
+        merged[key] = _merge(merged[key], value) if both else copy.deepcopy(value)
+    return merged

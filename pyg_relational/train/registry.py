@@ -1,0 +1,58 @@
+"""Classes that a recipe may name: those of this package, nothing else."""
+
+import importlib
+from typing import Any
+
+from torch import nn
+from torch.utils.data import Dataset
+
+from pyg_relational.train.errors import UsageError, nearest_names
+
+
+def model_class(name: str) -> type[nn.Module]:
+    """Return the model of :mod:`pyg_relational.models` with this class name.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    return _class("pyg_relational.models", name, nn.Module)
+
+
+def dataset_class(name: str) -> type[Any]:
+    """Return the dataset of :mod:`pyg_relational.datasets` with this class name.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    return _class("pyg_relational.datasets", name, Dataset)
+
+
+def build_model(spec: dict[str, Any]) -> nn.Module:
+    """Construct the model that a recipe describes.
+
+    Args:
+        spec (dict): ``class`` (str) and ``args`` (dict of keyword arguments).
+
+    Raises:
+        UsageError: If the class is unknown or does not take the arguments.
+    """
+    try:
+        return model_class(spec["class"])(**spec["args"])
+    except (TypeError, ValueError) as error:
+        if isinstance(error, UsageError):
+            raise
+        raise UsageError(f"model {spec['class']}: {error}") from error
+
+
+def _class(module: str, name: str, kind: type) -> type[Any]:
+    classes = {
+        key: value
+        for key, value in vars(importlib.import_module(module)).items()
+        if isinstance(value, type) and issubclass(value, kind)
+    }
+    if name not in classes:
+        raise UsageError(
+            f"a recipe may only name classes of {module}, not '{name}'; "
+            f"{nearest_names(name, classes)}"
+        )
+    return classes[name]

@@ -1,0 +1,176 @@
+"""Training, evaluation and recording of whole runs, as the command line offers them."""
+
+import copy
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from pyg_relational.train import pictures
+from pyg_relational.train.environment import versions
+from pyg_relational.train.files import write_json
+from pyg_relational.train.fit import FitResult, build_data, build_module, fit, test
+from pyg_relational.train.recipe import load_recipe, resolve
+from pyg_relational.train.registry import build_model
+from pyg_relational.train.results import collect, read_results
+from pyg_relational.train.run_folder import load_model, read_config
+
+
+def configure(
+    recipe: str,
+    *,
+    command: str,
+    size: str = "laptop",
+    representation: str | None = None,
+    model: str | None = None,
+    seed: int = 0,
+    epochs: int | None = None,
+    max_steps: int | None = None,
+    data_root: str | None = None,
+    batch_size: int | None = None,
+    learning_rate: float | None = None,
+    baseline: bool = True,
+    accelerator: str = "auto",
+    precision: str = "32-true",
+) -> dict[str, Any]:
+    """Resolve a recipe and apply what was asked for on top of it.
+
+    Args:
+        recipe (str): Name or file of the recipe.
+        command (str): The command line that reproduces the run; it is recorded.
+        size (str): Size of model and budget. (default: ``"laptop"``)
+        representation (str, optional): Representation of the scenes; ``None`` takes
+            the recipe's first. (default: ``None``)
+        model (str, optional): Model of the recipe; ``None`` takes its default.
+            (default: ``None``)
+        seed (int): Seed of weights and batches. (default: ``0``)
+        epochs (int, optional): Epochs instead of the recipe's. (default: ``None``)
+        max_steps (int, optional): Optimiser steps at most. (default: ``None``)
+        data_root (str, optional): Folder of the dataset instead of the recipe's.
+            (default: ``None``)
+        batch_size (int, optional): Scenes a batch instead of the recipe's.
+            (default: ``None``)
+        learning_rate (float, optional): Learning rate instead of the recipe's.
+            (default: ``None``)
+        baseline (bool): Train the baseline too. (default: ``True``)
+        accelerator (str): ``"auto"``, ``"cpu"`` or ``"gpu"``. (default: ``"auto"``)
+        precision (str): Precision as Lightning names it. (default: ``"32-true"``)
+
+    Returns:
+        dict: The resolved configuration, which ``config.yaml`` records.
+
+    Raises:
+        UsageError: If a name is not in the recipe.
+    """
+    config = resolve(load_recipe(recipe), size, representation, model)
+    overrides = {
+        ("budget", "max_epochs"): epochs,
+        ("budget", "max_steps"): max_steps,
+        ("budget", "batch_size"): batch_size,
+        ("dataset", "root"): data_root,
+        ("optimizer", "learning_rate"): learning_rate,
+    }
+    for (section, key), value in overrides.items():
+        if value is not None:
+            config[section] = {**config[section], key: value}
+    if not baseline or config["baseline_name"] == config["model_name"]:
+        config["baseline_name"] = config["baseline"] = None
+    if not torch.cuda.is_available() and accelerator == "auto":
+        accelerator = "cpu"
+    return {
+        **config,
+        "seed": seed,
+        "accelerator": accelerator,
+        "precision": precision,
+        "command": command,
+        "versions": versions(),
+    }
+
+
+def train(
+    config: dict[str, Any], folder: Path, resume: bool = False, overwrite: bool = False
+) -> dict[str, Any]:
+    """Train the model and its baseline, and write the whole run folder.
+
+    ``results.json`` is written last: a folder that has it is complete.
+
+    Args:
+        config (dict): What :func:`configure` returned.
+        folder (Path): The run folder.
+        resume (bool): Continue where an interrupted run stopped. (default: ``False``)
+        overwrite (bool): Replace a run in the folder. (default: ``False``)
+
+    Returns:
+        dict: The content of ``results.json``.
+
+    Raises:
+        UsageError: If folder, dataset, model and configuration do not fit together.
+    """
+    if config["baseline"] is not None:
+        # Before an hour of training: its arguments may be wrong.
+        build_model(config["baseline"])
+    ours = fit(config, folder, resume, overwrite)
+    metric, groups = ours.module.task.metric, ours.module.groups
+    curves = {config["model_name"]: ours.curve}
+    baseline = None
+    if config["baseline"] is not None:
+        other = _baseline_config(config)
+        baseline = fit(other, folder / "baseline", resume, overwrite)
+        write_json(
+            folder / "baseline" / "results.json",
+            collect(other, _figures(baseline), None, metric),
+        )
+        curves[config["baseline_name"]] = baseline.curve
+    first = next(iter(groups.values()), ())
+    pictures.learning_curve(folder / "learning-curve.png", curves, metric, first)
+    dataset = ours.data.dataset("test")
+    if hasattr(dataset, "scene_image"):
+        follow = config["dataset"].get("follow_batch", [])
+        pictures.scenes(folder / "scenes.png", ours.module, dataset, follow)
+    other_figures = None if baseline is None else _figures(baseline)
+    results = collect(config, _figures(ours), other_figures, metric)
+    write_json(folder / "results.json", results)
+    return results
+
+
+def evaluate(folder: Path, data_root: str | None = None) -> dict[str, Any]:
+    """Test the saved model of a run again.
+
+    Args:
+        folder (Path): A finished run folder.
+        data_root (str, optional): Folder of the dataset instead of the run's.
+            (default: ``None``)
+
+    Returns:
+        dict: As ``results.json``, with the scores of ours measured now.
+
+    Raises:
+        UsageError: If the run is not finished or its files do not belong together.
+    """
+    config, model = read_config(folder), load_model(folder)
+    recorded = read_results(folder)
+    if data_root is not None:
+        config["dataset"] = {**config["dataset"], "root": data_root}
+    if not torch.cuda.is_available():
+        config["accelerator"] = "cpu"
+    module = build_module(config, model)
+    scores = test(config, module, build_data(config, module))
+    results = copy.deepcopy(recorded)
+    for grouping, values in scores.items():
+        for name, value in values.items():
+            results["test"][grouping][name]["ours"] = value
+    return results
+
+
+def _baseline_config(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **config,
+        "model_name": config["baseline_name"],
+        "model": config["baseline"],
+        "baseline_name": None,
+        "baseline": None,
+    }
+
+
+def _figures(result: FitResult) -> dict[str, Any]:
+    return {"scores": result.scores, "training": result.training}

@@ -1,0 +1,192 @@
+"""The run folder: what a training run leaves behind, and the checks on reading it."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import yaml
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save_file
+from torch import nn
+
+from pyg_relational.train.errors import UsageError
+from pyg_relational.train.files import read_json, write_atomic, write_json
+from pyg_relational.train.registry import build_model
+
+CONTENT = (
+    "config.yaml",
+    "config.json",
+    "results.json",
+    "model.safetensors",
+    "metrics.csv",
+    "learning-curve.png",
+    "scenes.png",
+    "checkpoints",
+    "logs",
+    "tensorboard",
+    "baseline",
+)
+# A resumed run must agree in these; its budget may have been extended.
+IDENTITY = ("recipe", "size", "representation", "dataset", "model", "optimizer", "seed")
+
+
+def prepare(
+    folder: Path, config: dict[str, Any], resume: bool, overwrite: bool
+) -> None:
+    """Make the folder ready for a run and write its ``config.yaml``.
+
+    Args:
+        folder (Path): The run folder.
+        config (dict): The resolved configuration.
+        resume (bool): Continue the run in the folder, if there is one.
+        overwrite (bool): Remove the run in the folder, if there is one.
+
+    Raises:
+        UsageError: If the folder cannot be written, holds something that is not a run,
+            holds a run and neither flag is given, or ``resume`` is given for a run of
+            another model, dataset, optimiser or seed.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        strangers = [path.name for path in folder.iterdir() if not _ours(path)]
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    exists = (folder / "config.yaml").is_file()
+    if strangers and not exists:
+        raise UsageError(
+            f"'{folder}' holds files that are not a run ({strangers[0]}); choose "
+            "another folder with --run-dir"
+        )
+    if exists and resume:
+        _check_same_run(folder, config)
+    elif exists and not overwrite:
+        raise UsageError(
+            f"'{folder}' already holds a run; --resume continues it, --overwrite "
+            "replaces it, --run-dir writes elsewhere"
+        )
+    try:
+        if not resume:
+            _clear(folder)
+        # Through JSON: equal parts shall be written out, not as references.
+        plain = json.loads(json.dumps(config))
+        text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
+        write_atomic(folder / "config.yaml", lambda partial: partial.write_text(text))
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+
+
+def read_config(folder: Path) -> dict[str, Any]:
+    """Read the resolved configuration of a run.
+
+    Raises:
+        UsageError: If the folder is not a run folder.
+    """
+    path = folder / "config.yaml"
+    if not path.is_file():
+        raise UsageError(f"'{folder}' is not a run folder: it has no config.yaml")
+    try:
+        config = yaml.safe_load(path.read_text())
+    except yaml.YAMLError as error:
+        raise UsageError(f"'{path}' is not valid YAML: {error}") from error
+    missing = [
+        key for key in IDENTITY if not isinstance(config, dict) or key not in config
+    ]
+    if missing:
+        raise UsageError(f"'{path}' lacks {', '.join(missing)}; train the run again")
+    return config
+
+
+def save_model(folder: Path, model: nn.Module, spec: dict[str, Any]) -> None:
+    """Write ``model.safetensors``, then ``config.json`` with class and arguments."""
+    tensors = {
+        name: value.detach().cpu().contiguous()
+        for name, value in model.state_dict().items()
+    }
+    write_atomic(
+        folder / "model.safetensors", lambda partial: save_file(tensors, partial)
+    )
+    write_json(folder / "config.json", spec)
+
+
+def load_model(folder: Path) -> nn.Module:
+    """Build the model of a finished run with its weights, in evaluation mode.
+
+    Raises:
+        UsageError: If the run is not finished, a file is damaged, or weights and
+            configuration belong to different models.
+    """
+    config = read_config(folder)
+    for name in ("model.safetensors", "config.json"):
+        if not (folder / name).is_file():
+            raise UsageError(
+                f"'{folder}' has no {name}: its training did not finish; continue it "
+                f"with `pyg-relational train {config['recipe']} --run-dir {folder} "
+                "--resume` and the options of its config.yaml"
+            )
+    spec = read_json(folder / "config.json")
+    if spec != config["model"]:
+        raise UsageError(
+            f"'{folder}' is a run folder of another model: config.json describes "
+            f"{_class_of(spec)}, config.yaml {_class_of(config['model'])}, or their "
+            "arguments differ"
+        )
+    model = build_model(spec)
+    try:
+        model.load_state_dict(load_file(folder / "model.safetensors"))
+    except SafetensorError as error:
+        raise UsageError(
+            f"'{folder / 'model.safetensors'}' is damaged ({error}); train again with "
+            "--overwrite"
+        ) from error
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(
+            f"'{folder}' is a run folder of another model: the weights do not fit "
+            f"{_class_of(spec)}. {reason}"
+        ) from error
+    return model.eval()
+
+
+def _ours(path: Path) -> bool:
+    return path.name in CONTENT or path.name.endswith(".partial")
+
+
+def _clear(folder: Path) -> None:
+    for name in CONTENT:
+        path = folder / name
+        if path.is_dir():
+            shutil.rmtree(path)
+        else:
+            path.unlink(missing_ok=True)
+
+
+def _check_same_run(folder: Path, config: dict[str, Any]) -> None:
+    before, now = _identity(read_config(folder)), _identity(config)
+    differ = [key for key in now if before[key] != now[key]]
+    if differ:
+        raise UsageError(
+            f"cannot resume '{folder}': it is a run of another "
+            f"{', '.join(differ)} than asked for; give the options it was started "
+            "with, or another --run-dir"
+        )
+
+
+def _identity(config: dict[str, Any]) -> dict[str, Any]:
+    identity = {key: config[key] for key in IDENTITY}
+    # Where the data lies does not change what is learnt from it.
+    identity["dataset"] = {
+        key: value for key, value in config["dataset"].items() if key != "root"
+    }
+    return identity
+
+
+def _class_of(spec: Any) -> str:
+    return str(spec.get("class")) if isinstance(spec, dict) else "no model"
+
+
+def _unwritable(folder: Path, error: OSError) -> UsageError:
+    return UsageError(
+        f"cannot write the run folder '{folder}': {error.strerror}; choose another "
+        "with --run-dir"
+    )

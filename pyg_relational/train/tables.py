@@ -1,0 +1,180 @@
+"""Recorded figures: JSON files of runs, rendered as tables into the README."""
+
+import re
+import statistics
+from pathlib import Path
+from typing import Any
+
+from pyg_relational.train.errors import UsageError
+from pyg_relational.train.files import read_json, write_atomic, write_json
+from pyg_relational.train.results import published_notes
+
+# Runs of one record may differ in their seed and in where they ran, nothing else.
+SHARED = ("recipe", "size", "representation", "model", "metric", "published")
+BLOCK = re.compile(
+    r"(<!-- table:(?P<name>[\w.-]+) -->\n).*?(<!-- /table:(?P=name) -->)", re.DOTALL
+)
+
+
+def record(path: Path, results: dict[str, Any]) -> None:
+    """Add the figures of a run to a record; a run with the same seed is replaced.
+
+    Args:
+        path (Path): The JSON file, made if missing.
+        results (dict): The ``results.json`` of the run.
+
+    Raises:
+        UsageError: If the record is of another recipe, size, representation, model or
+            baseline, or of other settings.
+    """
+    shared = {key: results[key] for key in SHARED}
+    shared["baseline"] = results["baseline"] and results["baseline"]["model"]
+    shared["settings"] = results["settings"]
+    run = {
+        key: value
+        for key, value in results.items()
+        if key not in shared or key == "baseline"
+    }
+    run["test"] = {
+        grouping: {
+            name: {key: cell[key] for key in ("ours", "baseline")}
+            for name, cell in values.items()
+        }
+        for grouping, values in results["test"].items()
+    }
+    runs = []
+    if path.is_file():
+        before = read_json(path)
+        differ = [key for key in shared if before.get(key) != shared[key]]
+        if differ:
+            raise UsageError(
+                f"'{path}' records runs that differ from this one in "
+                f"{', '.join(differ)}; name another file with --record, or delete it "
+                "to start over"
+            )
+        runs = [entry for entry in before["runs"] if entry["seed"] != run["seed"]]
+    runs = sorted([*runs, run], key=lambda entry: entry["seed"])
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_json(path, {**shared, "runs": runs})
+
+
+def render(content: dict[str, Any]) -> str:
+    """Return a record as a Markdown table, with what produced it underneath.
+
+    Figures are the mean over seeds and, from two seeds on, ± the standard deviation.
+
+    Args:
+        content (dict): The content of a record.
+    """
+    runs = content["runs"]
+    columns = [
+        (grouping, name)
+        for grouping, values in runs[0]["test"].items()
+        for name in values
+        if grouping != "all" or len(runs[0]["test"]) == 1
+    ]
+    scale = 100 if content["metric"] == "accuracy" else 1
+    names = [name.replace("_", " ") for _, name in columns]
+    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
+    rows = [("ours", f"**ours: {content['model']}**")]
+    if content["baseline"]:
+        rows.append(("baseline", f"baseline: {content['baseline']}"))
+    for key, label in rows:
+        cells = [
+            _spread([run["test"][grouping][name][key] for run in runs], scale)
+            for grouping, name in columns
+        ]
+        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+    for entry in content["published"]:
+        cells = [entry["figures"].get(name, "-") for _, name in columns]
+        lines.append(f"| {entry['name']} | " + " | ".join(cells) + " |")
+    notes = [f"{note}." for note in published_notes(content["published"])]
+    return "\n".join([*lines, "", _caption(content), *notes]) + "\n"
+
+
+def render_readme(readme: Path, records: Path) -> tuple[str, str]:
+    """Return the README as it is, and as it should be.
+
+    Args:
+        readme (Path): The README, with ``<!-- table:NAME -->`` and
+            ``<!-- /table:NAME -->`` around each table.
+        records (Path): The folder of the records ``NAME.json``.
+
+    Raises:
+        UsageError: If a table has no record, or a record no table.
+    """
+    try:
+        before = readme.read_text()
+    except OSError as error:
+        raise UsageError(f"cannot read '{readme}': {error.strerror}") from error
+    recorded = {path.stem: path for path in sorted(records.glob("*.json"))}
+    marked = [match["name"] for match in BLOCK.finditer(before)]
+    for name in marked:
+        if name not in recorded:
+            raise UsageError(
+                f"'{readme}' shows table '{name}', {records} has no record"
+            )
+    for name in recorded:
+        if name not in marked:
+            raise UsageError(
+                f"'{readme}' has no place for '{recorded[name]}'; add the lines "
+                f"<!-- table:{name} --> and <!-- /table:{name} -->"
+            )
+
+    def replace(match: re.Match[str]) -> str:
+        table = render(read_json(recorded[match["name"]]))
+        return f"{match[1]}{table}{match[3]}"
+
+    return before, BLOCK.sub(replace, before)
+
+
+def update_readme(readme: Path, records: Path, check: bool) -> bool:
+    """Render all records into the README, or only compare.
+
+    Args:
+        readme (Path): The README.
+        records (Path): The folder of the records.
+        check (bool): Change nothing.
+
+    Returns:
+        bool: Whether the README agreed with the records before.
+
+    Raises:
+        UsageError: If a table has no record, or a record no table.
+    """
+    before, after = render_readme(readme, records)
+    if before != after and not check:
+        write_atomic(readme, lambda partial: partial.write_text(after))
+    return before == after
+
+
+def _spread(values: list[float | None], scale: float) -> str:
+    numbers = [value * scale for value in values if value is not None]
+    if not numbers:
+        return "-"
+    digits = 1 if scale == 100 else 3
+    mean = f"{statistics.mean(numbers):.{digits}f}"
+    if len(numbers) < 2:
+        return mean
+    return f"{mean} ± {statistics.stdev(numbers):.{digits}f}"
+
+
+def _caption(content: dict[str, Any]) -> str:
+    runs = content["runs"]
+    seeds = ", ".join(str(run["seed"]) for run in runs)
+    over = f"seed {seeds}"
+    if len(runs) > 1:
+        over = f"mean ± standard deviation over seeds {seeds}"
+    minutes = sorted(f"{run['training']['seconds'] / 60:.1f}" for run in runs)
+    minutes = list(dict.fromkeys([minutes[0], minutes[-1]]))
+    kinds = sorted({_hardware(run["hardware"]) for run in runs})
+    unit = "Accuracy in %" if content["metric"] == "accuracy" else "Mean absolute error"
+    return (
+        f"{unit} on the test split, {over}; {' to '.join(minutes)} minutes of training "
+        f"a run on {' and '.join(kinds)}. `{runs[0]['command']}`"
+    )
+
+
+def _hardware(kind: dict[str, Any]) -> str:
+    device = kind.get("accelerator")
+    return device or f"{kind['threads']} threads of {kind['processor']}"
