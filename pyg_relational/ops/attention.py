@@ -1,20 +1,17 @@
 """Additive attention over all pairs of a set, without writing the pairs out."""
 
-from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from pyg_relational.ops import attention_blocks as work
 from pyg_relational.ops import attention_dense as dense
 from pyg_relational.ops import attention_sorted as by_rank
-from pyg_relational.ops.buckets import Block, blocks
 from pyg_relational.ops.checks import check_choice, check_pair_inputs, check_sets
 
 METHODS = ("auto", "sorted", "dense")
-_CHUNK = 1 << 20  # numbers in one temporary; a few of them stay in cache
-_DENSE_PAIRS = 1 << 13  # pairs that cost less than the fixed price of a sort
-_DENSE_SIZE = 96  # sources from which a sort beats the pairs
+_WHOLE = (True, False)  # one block that is the whole batch, sorted: fills everything
 
 
 def additive_attention(
@@ -80,7 +77,7 @@ def additive_attention(
     s, t, v = (x.to(dtype) for x in inputs)
     target_ptr, source_ptr = check_pair_inputs(s, t, target_ptr, source_ptr)
     out: Tensor
-    out, _, _ = _forward(
+    out, *_ = _forward(
         s, t, v, target_ptr, source_ptr, float(negative_slope), method, save
     )
     return out.to(value.dtype)
@@ -129,26 +126,32 @@ def _forward(
     slope: float,
     method: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    """Returns the result, and for the backward (without rows unless `save`) what
+    :func:`attention_sorted.forward` returns beside it.
+    """
     check_sets(s, t, target_ptr, source_ptr)
-    finite = _is_finite(s, t, v)
-    outputs = _empty_outputs(s, v, save)
-    for block in blocks(target_ptr, source_ptr):
+    plan = work.plan(target_ptr, source_ptr, method, slope, work.is_finite(s, t, v))
+    outputs = _empty_outputs(s, t, v, save)
+    if [(block.set_index is None, is_dense) for block, is_dense in plan] != [_WHOLE]:
+        for output in outputs:
+            output.zero_()
+    for block, is_dense in plan:
         x = block.take_targets(s), block.take_sources(t), block.take_sources(v)
-        results = _empty_outputs(x[0], x[2], save)[: 3 if save else 1]
-        is_dense = _is_dense(block, method, slope, finite)
-        for sets, heads in _chunks(block, v):
+        used = outputs[: 4 if save and not is_dense else 1]
+        results = [work.room(block, y, i == 3) for i, y in enumerate(used)]
+        for sets, heads in work.chunks(block, v):
             at = (sets, slice(None), heads)
-            mask = _part(block.source_mask, sets)
-            q, k, w = (z[at] for z in x)
+            masks = work.masks(block, sets)
+            q, k, w = (y[at] for y in x)
             if is_dense:
-                results[0][at] = dense.forward(q, k, w, mask, slope)
+                results[0][at] = dense.forward(q, k, w, masks[1], slope)
                 continue
-            y = by_rank.forward(q, k, w, mask, slope)
-            for result, part in zip(results, y, strict=False):
+            parts = by_rank.forward(q, k, w, *masks, slope)
+            for result, part in zip(results, parts, strict=False):
                 result[at] = part
-        for output, result in zip(outputs, results, strict=False):
-            block.put_targets(output, result)
+        for i, (output, result) in enumerate(zip(used, results, strict=True)):
+            work.put(block, output, result, i == 3)
     return outputs
 
 
@@ -158,6 +161,7 @@ def _backward(
     out: Tensor,
     above: Tensor,
     stats: Tensor,
+    source_rank: Tensor,
     s: Tensor,
     t: Tensor,
     v: Tensor,
@@ -166,64 +170,45 @@ def _backward(
     slope: float,
     method: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    finite = _is_finite(s, t, v, grad)
-    d_s, d_t, d_v = torch.zeros_like(s), torch.zeros_like(t), torch.zeros_like(v)
-    for block in blocks(target_ptr, source_ptr):
-        is_dense = _is_dense(block, method, slope, finite)
-        rows = [block.take_targets(x) for x in (s, grad)]
-        rows += [block.take_sources(x) for x in (t, v)]
-        kept = [] if is_dense else [block.take_targets(x) for x in (out, above, stats)]
-        results = [torch.empty_like(rows[at]) for at in (0, 2, 3)]
-        for sets, heads in _chunks(block, v):
+    # A forward that was sorted has found its inputs finite.
+    finite = work.is_finite(s, t, v, grad)
+    outputs = (_contiguous_like(s), _contiguous_like(t), _contiguous_like(v))
+    plan = work.plan(target_ptr, source_ptr, method, slope, finite)
+    if [block.set_index for block, _ in plan] != [None]:
+        for output in outputs:
+            output.zero_()
+    for block, is_dense in plan:
+        g, k, w = block.take_targets(grad), block.take_sources(t), block.take_sources(v)
+        if is_dense:
+            kept = [block.take_targets(s)]
+        else:
+            kept = [block.take_targets(x) for x in (out, above, stats)]
+            kept.append(block.take_sources(source_rank))
+        run = dense.backward if is_dense else by_rank.backward
+        results = [work.room(block, y, i > 0) for i, y in enumerate(outputs)]
+        for sets, heads in work.chunks(block, v):
             at = (sets, slice(None), heads)
-            masks = _part(block.target_mask, sets), _part(block.source_mask, sets)
-            q, g, k, w = (x[at] for x in rows)
-            if is_dense:
-                grads = dense.backward(g, q, k, w, *masks, slope)
-            else:
-                y, high, numbers = (x[at] for x in kept)
-                grads = by_rank.backward(g, y, high, numbers, q, k, w, *masks, slope)
+            masks = work.masks(block, sets)
+            grads = run(g[at], [x[at] for x in kept], k[at], w[at], *masks, slope)
             for result, part in zip(results, grads, strict=True):
                 result[at] = part
-        block.put_targets(d_s, results[0])
-        block.put_sources(d_t, results[1])
-        block.put_sources(d_v, results[2])
-    return d_s, d_t, d_v
+        for i, (output, result) in enumerate(zip(outputs, results, strict=True)):
+            work.put(block, output, result, i > 0)
+    return outputs
 
 
-def _empty_outputs(s: Tensor, v: Tensor, save: bool) -> tuple[Tensor, Tensor, Tensor]:
-    # The result, and what the backward needs: its part from positive scores and
-    # three numbers a row.
-    out = v.new_zeros(*s.shape, v.size(-1))
-    rows = s if save else s[:0]
-    stats = s.new_zeros(*rows.shape, 3, dtype=torch.float64)
-    return out, v.new_zeros(*rows.shape, v.size(-1)), stats
+def _empty_outputs(
+    s: Tensor, t: Tensor, v: Tensor, save: bool
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    out = v.new_empty(*s.shape, v.size(-1))
+    kept, t = (s, t) if save else (s[:0], t[:0])
+    stats = s.new_empty(*kept.shape, 4, dtype=torch.float64)
+    rank = torch.empty(t.shape, dtype=torch.long, device=t.device)
+    return out, v.new_empty(*kept.shape, v.size(-1)), stats, rank
 
 
-def _is_finite(*tensors: Tensor) -> bool:
-    total = torch.stack([x.sum(dtype=torch.float64) for x in tensors]).sum()
-    return bool(total.isfinite())
-
-
-def _is_dense(block: Block, method: str, slope: float, finite: bool) -> bool:
-    if not finite or not 0 <= slope <= 1 or method == "dense":
-        return True
-    return method == "auto" and block.num_sources <= _DENSE_SIZE
-
-
-def _chunks(block: Block, v: Tensor) -> Iterator[tuple[slice, slice]]:
-    # Sets and heads of a block, few enough that temporaries stay in cache.
-    heads, channels = v.shape[1:]
-    size = max(block.num_targets, block.num_sources) * max(1, channels)
-    rows = max(1, _CHUNK // size)
-    sets, step = max(1, rows // max(1, heads)), min(rows, heads)
-    for first in range(0, block.num_sets, sets):
-        for head in range(0, heads, max(1, step)):
-            yield slice(first, first + sets), slice(head, head + step)
-
-
-def _part(mask: Tensor | None, sets: slice) -> Tensor | None:
-    return None if mask is None else mask[sets]
+def _contiguous_like(x: Tensor) -> Tensor:
+    return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
 @_forward.register_fake
@@ -236,16 +221,14 @@ def _(
     slope: float,
     method: str,
     save: bool,
-) -> tuple[Tensor, Tensor, Tensor]:
-    return _empty_outputs(s, v, save)
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    return _empty_outputs(s, t, v, save)
 
 
 @_backward.register_fake
-def _(
-    grad: Tensor, out: Tensor, above: Tensor, stats: Tensor, *inputs: Any
-) -> tuple[Tensor, Tensor, Tensor]:
-    d_s, d_t, d_v = (torch.zeros_like(x) for x in inputs[:3])
-    return d_s, d_t, d_v
+def _(grad: Tensor, *args: Any) -> tuple[Tensor, Tensor, Tensor]:
+    s, t, v = args[4:7]
+    return _contiguous_like(s), _contiguous_like(t), _contiguous_like(v)
 
 
 def _save(ctx: Any, inputs: tuple[Any, ...], output: tuple[Tensor, ...]) -> None:

@@ -36,7 +36,7 @@ def forward(
 
 def backward(
     grad: Tensor,
-    s: Tensor,
+    kept: list[Tensor],
     t: Tensor,
     v: Tensor,
     target_mask: Tensor | None,
@@ -47,11 +47,13 @@ def backward(
 
     Args:
         grad (torch.Tensor): The gradient of the result, :math:`[S, n, K, C]`.
-        s, t, v (torch.Tensor): The inputs of :func:`forward`.
+        kept (list[torch.Tensor]): The target scores, :math:`[S, n, K]`.
+        t, v (torch.Tensor): The other inputs of :func:`forward`.
         target_mask (torch.Tensor, optional): True for real targets, :math:`[S, n]`.
         source_mask (torch.Tensor, optional): True for real sources, :math:`[S, m]`.
         slope (float): The slope of LeakyReLU below zero.
     """
+    (s,) = kept
     if target_mask is not None:
         grad = grad.where(target_mask[..., None, None], 0)
     t, v = t.transpose(1, 2).unsqueeze(2), v.transpose(1, 2)

@@ -24,27 +24,39 @@ _RUN = 64  # rows that are summed at once, in cache; their totals are summed apa
 
 
 def forward(
-    s: Tensor, t: Tensor, v: Tensor, source_mask: Tensor | None, slope: float
-) -> tuple[Tensor, Tensor, Tensor]:
+    s: Tensor,
+    t: Tensor,
+    v: Tensor,
+    target_mask: Tensor | None,
+    source_mask: Tensor | None,
+    slope: float,
+) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     r"""Attends over the sources of each set.
 
     Args:
         s (torch.Tensor): Target scores, shape :math:`[S, n, K]`.
         t (torch.Tensor): Source scores, shape :math:`[S, m, K]`.
         v (torch.Tensor): Values, shape :math:`[S, m, K, C]`.
-        source_mask (torch.Tensor, optional): True for real sources, shape
+        target_mask (torch.Tensor, optional): True for real targets, which come
+            first, shape :math:`[S, n]`.
+        source_mask (torch.Tensor, optional): As :obj:`target_mask`,
             :math:`[S, m]`.
         slope (float): The slope below zero, from 0 to 1.
 
     Returns:
-        (torch.Tensor, torch.Tensor, torch.Tensor): The result, and for the backward
-        its part from positive scores, both :math:`[S, n, K, C]`, and statistics
-        :math:`[S, n, K, 3]` in float64: the target's factors of the two parts,
-        divided by the normaliser, and the weight of the positive part.
+        (torch.Tensor, torch.Tensor, torch.Tensor, torch.Tensor): The result, and
+        for the backward: its part from positive scores, both :math:`[S, n, K, C]`;
+        four numbers a target in float64, :math:`[S, n, K, 4]`: its factors of both
+        parts, divided by the normaliser, the weight of the positive part, and its
+        place in the order of :math:`-s`; and how many targets precede each source,
+        :math:`[S, m, K]`.
     """
     (sets, m, heads), n, channels = t.shape, s.size(1), v.size(3)
     s_rows, t_rows = _rows(s), _rows(t)
-    place, _, rank, _ = _merge(t_rows, -s_rows)
+    keys, mask = -s_rows, _row_mask(target_mask, heads)
+    if mask is not None:
+        keys.masked_fill_(~mask, torch.inf)
+    place, target_place, rank, source_rank = _merge(t_rows, keys)
     order = _inverse(place)
     high, low, top = _source_parts(t_rows, _row_mask(source_mask, heads), slope)
     high, low = high.gather(1, order), low.gather(1, order)
@@ -55,7 +67,7 @@ def forward(
     factor = torch.exp((slope - 1) * (s_rows.double() + top).clamp_min_(0))
     total = weight_above + factor * weight_below
     one, two = total.reciprocal(), factor / total
-    stats = torch.stack([one, two, weight_above / total], dim=-1)
+    stats = torch.stack([one, two, weight_above / total, target_place.double()], 1)
 
     index = _row_index(order, heads)
     rows = v.reshape(-1, channels)
@@ -64,17 +76,15 @@ def forward(
     above = _look_up(above, m - rank, one, heads)
     out = _look_up(below, rank, two, heads).add_(above)
     shape = (sets, n, heads, channels)
-    # [R, n, 3] -> [S, n, K, 3]
-    stats = stats.view(sets, heads, n, 3).transpose(1, 2)
-    return out.view(shape), above.view(shape), stats
+    # [R, 4, n] -> [S, n, K, 4], and [R, m] -> [S, m, K]
+    stats = stats.view(sets, heads, 4, n).permute(0, 3, 1, 2)
+    source_rank = source_rank.view(sets, heads, m).transpose(1, 2)
+    return out.view(shape), above.view(shape), stats, source_rank
 
 
 def backward(
     grad: Tensor,
-    out: Tensor,
-    above: Tensor,
-    stats: Tensor,
-    s: Tensor,
+    kept: list[Tensor],
     t: Tensor,
     v: Tensor,
     target_mask: Tensor | None,
@@ -85,29 +95,31 @@ def backward(
 
     Args:
         grad (torch.Tensor): The gradient of the result, :math:`[S, n, K, C]`.
-        out, above, stats (torch.Tensor): What :func:`forward` returned.
-        s, t, v (torch.Tensor): Its inputs.
+        kept (list[torch.Tensor]): What :func:`forward` returned.
+        t, v (torch.Tensor): Its inputs.
         target_mask (torch.Tensor, optional): True for real targets, :math:`[S, n]`.
         source_mask (torch.Tensor, optional): True for real sources, :math:`[S, m]`.
         slope (float): The slope below zero.
     """
-    (sets, m, heads), n, channels = t.shape, s.size(1), v.size(3)
+    out, above, stats, source_rank = kept
+    (sets, m, heads), n, channels = t.shape, grad.size(1), v.size(3)
     dot = (grad * out).sum(-1).double()
     d_s = (1 - slope) * ((grad * above).sum(-1) - dot * stats[..., 2])
 
-    t_rows = _rows(t)
-    _, place, _, rank = _merge(t_rows, -_rows(s))
-    order = _inverse(place)
-    one, two, dot = _rows(stats[..., 0]), _rows(stats[..., 1]), _rows(dot)
+    # [S, n, K, 4] -> [4, S, K, n] -> [4, S * K, n]
+    one, two, _, place = stats.permute(3, 0, 2, 1).reshape(4, -1, n)
     mask = _row_mask(target_mask, heads)
     if mask is not None:
+        # Padded targets were sorted to the end, where they are in a block as well.
+        place = place.where(mask, torch.arange(n, device=place.device).double())
         one, two = one * mask, two * mask
+    order, rank, dot = _inverse(place.long()), _rows(source_rank), _rows(dot)
     one, two = one.gather(1, order), two.gather(1, order).flip(1)
     dot = dot.gather(1, order)
     dot_above = pad((one * dot).cumsum(1), (1, 0)).gather(1, rank)
     dot_below = pad((two * dot.flip(1)).cumsum(1), (1, 0)).gather(1, n - rank)
 
-    high, low, _ = _source_parts(t_rows, _row_mask(source_mask, heads), slope)
+    high, low, _ = _source_parts(_rows(t), _row_mask(source_mask, heads), slope)
     index = _row_index(order, heads)
     rows = grad.reshape(-1, channels)
     d_above = _look_up(_sums(rows, index, one), rank, high, heads)
@@ -181,11 +193,11 @@ def _sums(x: Tensor, index: Tensor, weight: Tensor) -> Tensor:
     x = x.index_select(0, index.flatten())
     x.mul_(weight.to(x.dtype).view(-1, 1))
     # [R * m, C] -> [R, m / run, run, C]
-    runs = x.view(rows, -1, run, x.size(1))
+    runs = x.view(rows, -1, run, x.size(1)).cumsum_(2)
     if runs.size(1) > 1:
-        total = runs.sum(2, dtype=torch.float64).cumsum(1)
-        runs[:, 1:, 0] += total[:, :-1]
-    return runs.cumsum_(2).view(rows, size + short, -1)
+        total = runs[:, :-1, -1:].cumsum(1, dtype=torch.float64)
+        runs[:, 1:] += total.to(x.dtype)
+    return runs.view(rows, size + short, -1)
 
 
 def _look_up(sums: Tensor, count: Tensor, factor: Tensor, heads: int) -> Tensor:
