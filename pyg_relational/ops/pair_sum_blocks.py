@@ -13,8 +13,10 @@ from pyg_relational.ops.sorted_sum import (
     sorted_sum_backward,
 )
 
-_DENSE_PAIRS = 64  # pairs per set up to which building them beats sorting
-_TILE = 1 << 18  # elements of pairs alive at once in the tiled method: 1 MB
+# Sorting pays where a set has more than this many pairs per object; measured on a CPU,
+# where one element of a pair costs about a thirtieth of one sorted key.
+_PAIRS_PER_KEY = 32
+_TILE = 1 << 17  # elements of pairs alive at once in the tiled method: 512 kB
 
 
 def is_finite(x: Tensor) -> bool:
@@ -52,8 +54,12 @@ class SumBlock:
 
     def sorts(self, method: str) -> bool:
         r"""Whether the block is sorted: if asked for or cheaper, and all finite."""
-        pairs = self.block.num_targets * self.block.num_sources
-        if method in ("dense", "tiled") or (method == "auto" and pairs <= _DENSE_PAIRS):
+        if method in ("dense", "tiled"):
+            return False
+        n, m = self.block.num_targets, self.block.num_sources
+        # A total needs ranks only, half the work of sums.
+        limit = _PAIRS_PER_KEY // 2 if self.total else _PAIRS_PER_KEY
+        if method == "auto" and n * m <= limit * (n + m):
             return False
         return is_finite(self.a) and is_finite(self.b)
 
@@ -104,29 +110,30 @@ class SumBlock:
             everyone = g.double().sum(1, keepdim=True)
             grad_b = (1 - self.slope) * grad_b + self.slope * everyone
         if not self.self_pairs:
-            grad_b = grad_b - g * _slope(self.a + self.b, self.slope)
+            grad_b = grad_b - g * _slope_((self.a + self.b).double(), self.slope)
         return grad_a, grad_b
 
     def pairs_forward(self, method: str) -> Tensor:
         r"""Sums over explicit pairs, :math:`[S, n, H]` or :math:`[S, H]`."""
-        out = torch.empty_like(self.a)
+        out = torch.zeros_like(self.a[:, 0] if self.total else self.a)
         for sets, targets, pairs, hidden in self._tiles(method):
-            pairs = F.leaky_relu_(pairs, self.slope)
+            F.leaky_relu_(pairs, self.slope)
             if hidden is not None:
-                pairs = pairs.masked_fill_(hidden, 0.0)
-            torch.sum(pairs, dim=2, out=out[sets, targets])
-        if not self.total:
-            return out
-        return _fill(out, self.block.target_mask, 0.0).sum(1)
+                pairs.masked_fill_(hidden, 0.0)
+            if self.total:
+                out[sets] += pairs.sum((1, 2))
+            else:
+                torch.sum(pairs, dim=2, out=out[sets, targets])
+        return out
 
     def pairs_backward(self, g: Tensor, method: str) -> tuple[Tensor, Tensor]:
         r"""As :meth:`sorted_backward`, over explicit pairs."""
         grad_a, grad_b = torch.empty_like(self.a), torch.zeros_like(self.b)
         g = _fill(g.to(self.a.dtype).expand_as(self.a), self.block.target_mask, 0.0)
         for sets, targets, pairs, hidden in self._tiles(method):
-            slopes = _slope(pairs, self.slope)
+            slopes = _slope_(pairs, self.slope)
             if hidden is not None:
-                slopes = slopes.masked_fill_(hidden, 0.0)
+                slopes.masked_fill_(hidden, 0.0)
             part = g[sets, targets]
             torch.mul(slopes.sum(2), part, out=grad_a[sets, targets])
             grad_b[sets] += slopes.mul_(part.unsqueeze(2)).sum(1)
@@ -154,6 +161,10 @@ class SumBlock:
         if self.block.source_mask is not None:
             # [S', m] -> [S', 1, m, 1]
             hidden = ~self.block.source_mask[sets, None, :, None]
+        if self.total and self.block.target_mask is not None:
+            # [S', n'] -> [S', n', 1, 1]
+            padding = ~self.block.target_mask[sets, targets, None, None]
+            hidden = padding if hidden is None else hidden | padding
         if not self.self_pairs:
             places = torch.arange(self.b.size(1), device=self.b.device)
             # [n', m] -> [1, n', m, 1]
@@ -189,9 +200,9 @@ class SumBlock:
         return _fill(met, mask, 0.0)
 
 
-def _slope(x: Tensor, slope: float) -> Tensor:
-    positive = (x > 0).to(x.dtype)
-    return positive if slope == 0 else positive.mul_(1 - slope).add_(slope)
+def _slope_(x: Tensor, slope: float) -> Tensor:
+    x.gt_(0)
+    return x if slope == 0 else x.mul_(1 - slope).add_(slope)
 
 
 def _fill(x: Tensor, mask: Tensor | None, value: float) -> Tensor:
