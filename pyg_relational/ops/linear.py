@@ -14,20 +14,25 @@ _HAS_ONEDNN_LINEAR = torch.backends.mkldnn.is_available() and hasattr(
     torch.ops.mkldnn, "_linear_pointwise"
 )
 
+# oneDNN's set-up pays from about this many multiplications on: in a product with a
+# weight, and in a weight's gradient, where the weight must not be small either.
+_MIN_LINEAR = 2**21
+_MIN_WEIGHT_GRAD = 2**24
+_MIN_WEIGHT = 2**14
+
 # oneDNN splits a convolution's weight gradient over images; 16 of them also make
 # PyTorch choose oneDNN for 1 x 1 kernels when it runs on one thread.
 _IMAGES = 16
-_MIN_ROWS_PER_IMAGE = 32
 
 
-def _use_onednn(x: Tensor) -> bool:
+def _use_onednn(x: Tensor, size: int, min_size: int) -> bool:
     return (
-        _HAS_ONEDNN_LINEAR
-        and bool(torch.backends.mkldnn.enabled)
+        size >= min_size
+        and _HAS_ONEDNN_LINEAR
         and x.device.type == "cpu"
         and x.dtype == torch.float32
         and x.is_contiguous()
-        and x.numel() > 0
+        and bool(torch.backends.mkldnn.enabled)
     )
 
 
@@ -43,7 +48,7 @@ def linear(x: Tensor, weight: Tensor, bias: Tensor | None = None) -> Tensor:
     Returns:
         torch.Tensor: Rows, shape :math:`[P, O]`.
     """
-    if _use_onednn(x) and weight.numel() > 0:
+    if _use_onednn(x, x.size(0) * weight.numel(), _MIN_LINEAR):
         return torch.ops.mkldnn._linear_pointwise(x, weight, bias, "none", [], "")
     return F.linear(x, weight, bias)
 
@@ -60,11 +65,12 @@ def linear_weight_grad(grad: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
         (torch.Tensor, torch.Tensor): Gradients :math:`[O, I]` and :math:`[O]`.
     """
     rows, out_size, in_size = grad.size(0), grad.size(1), x.size(1)
+    weight_size = out_size * in_size
     if (
-        rows % _IMAGES == 0
-        and rows // _IMAGES >= _MIN_ROWS_PER_IMAGE
-        and _use_onednn(x)
-        and _use_onednn(grad)
+        weight_size >= _MIN_WEIGHT
+        and rows % _IMAGES == 0
+        and _use_onednn(x, rows * weight_size, _MIN_WEIGHT_GRAD)
+        and grad.is_contiguous()
     ):
         # A linear layer is a 1 x 1 convolution over channels-last images.
         grad_weight, grad_bias = torch.ops.aten.convolution_backward(

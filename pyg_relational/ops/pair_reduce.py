@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_relational.ops.activation import ACTIVATIONS
 from pyg_relational.ops.checks import check_choice, check_pair_inputs
-from pyg_relational.ops.pair_reduce_op import pair_reduce
+from pyg_relational.ops.pair_reduce_op import EagerPairReduce, pair_reduce
 
 _REDUCTIONS = ("sum", "mean", "max", "min")
 _METHODS = ("auto", "dense", "tiled")
@@ -105,13 +106,7 @@ def mlp_pair_reduce(
     weights = [weight for weight, _ in layers]
     biases = [w.new_empty(0) if b is None else b for w, b in layers]
     width = max([target.size(1), *(weight.size(0) for weight in weights)])
-    out, _, count = pair_reduce(
-        target,
-        source,
-        weights,
-        biases,
-        target_ptr,
-        source_ptr,
+    options = (
         reduce,
         act,
         negative_slope,
@@ -119,6 +114,14 @@ def mlp_pair_reduce(
         self_pairs,
         0 if method == "dense" else _tile_size(width, target.device.type),
     )
+    if torch.compiler.is_compiling():
+        out, _, count = pair_reduce(
+            target, source, weights, biases, target_ptr, source_ptr, *options
+        )
+    else:
+        out, count = EagerPairReduce.apply(
+            target, source, target_ptr, source_ptr, options, *weights, *biases
+        )
     if last is None:
         return out
     return _linear_of_reduced(out, count, last, reduce)

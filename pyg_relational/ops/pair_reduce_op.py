@@ -1,156 +1,73 @@
 """The registered operators behind :func:`~pyg_relational.ops.mlp_pair_reduce`."""
 
-from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
 from torch import Tensor
 
-from pyg_relational.ops.checks import check_aligned, check_sets
-from pyg_relational.ops.pair_mlp import PairMLP
-from pyg_relational.ops.pair_tiles import PairTile, pair_list
+from pyg_relational.ops.pair_reduce_kernel import (
+    new_arg,
+    reduce_pairs,
+    reduce_pairs_backward,
+)
 
-_EXTREMES = {"max": ("amax", -torch.inf), "min": ("amin", torch.inf)}
-
-
-@torch.library.custom_op("pyg_relational::pair_reduce", mutates_args=())
-def pair_reduce(
-    target: Tensor,
-    source: Tensor,
-    weights: list[Tensor],
-    biases: list[Tensor],
-    target_ptr: Tensor,
-    source_ptr: Tensor,
-    reduce: str,
-    act: str,
-    negative_slope: float,
-    plain_last: bool,
-    self_pairs: bool,
-    tile_size: int,
-) -> tuple[Tensor, Tensor, Tensor]:
-    r"""Returns the reduced values :math:`[N, H]`, the source that attains each maximum
-    or minimum :math:`[N, H]` (else :math:`[0]`), and the number of sources
-    :math:`[N]`."""
-    check_sets(target, source, target_ptr, source_ptr)
-    if not self_pairs:
-        check_aligned(target_ptr, source_ptr)
-    with _no_autocast(target):
-        t, s, w, b = _compute_inputs(target, source, weights, biases)
-        mlp = PairMLP(w, b, act, negative_slope, plain_last)
-        pairs = pair_list(target_ptr, source_ptr, t.size(0), self_pairs)
-        count = pairs.counts()
-        width = weights[-1].size(0) if weights else target.size(1)
-        empty_value = _EXTREMES[reduce][1] if reduce in _EXTREMES else 0.0
-        out = t.new_full((t.size(0), width), empty_value)
-        arg = _new_arg(target, width, reduce)
-        if reduce in _EXTREMES:
-            arg.fill_(s.size(0))
-        for tile in pairs.tiles(tile_size):
-            h = mlp.forward(tile, t, s)
-            if reduce in _EXTREMES:
-                _take_extreme(tile, h, out, arg, reduce)
-            else:
-                tile.sum_by_target(h, out)
-        if reduce == "mean":
-            out /= count.clamp_min(1).unsqueeze(1)
-        elif reduce in _EXTREMES:
-            out.masked_fill_((count == 0).unsqueeze(1), 0.0)
-        return out.to(target.dtype), arg, count
+pair_reduce = torch.library.custom_op(
+    "pyg_relational::pair_reduce", reduce_pairs, mutates_args=()
+)
+pair_reduce_backward = torch.library.custom_op(
+    "pyg_relational::pair_reduce_backward", reduce_pairs_backward, mutates_args=()
+)
 
 
-@torch.library.custom_op("pyg_relational::pair_reduce_backward", mutates_args=())
-def pair_reduce_backward(
-    grad_out: Tensor,
-    arg: Tensor,
-    target: Tensor,
-    source: Tensor,
-    weights: list[Tensor],
-    biases: list[Tensor],
-    target_ptr: Tensor,
-    source_ptr: Tensor,
-    reduce: str,
-    act: str,
-    negative_slope: float,
-    plain_last: bool,
-    self_pairs: bool,
-    tile_size: int,
-) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
-    r"""Returns the gradients of targets, sources, weights and biases."""
-    with _no_autocast(target):
-        t, s, w, b = _compute_inputs(target, source, weights, biases)
-        mlp = PairMLP(w, b, act, negative_slope, plain_last)
-        pairs = pair_list(target_ptr, source_ptr, t.size(0), self_pairs)
-        grad_out = grad_out.to(t.dtype)
-        if reduce == "mean":
-            grad_out = grad_out / pairs.counts().clamp_min(1).unsqueeze(1)
-        grad_target, grad_source = torch.zeros_like(t), torch.zeros_like(s)
-        grad_weights = [torch.zeros_like(weight) for weight in w]
-        grad_biases = [torch.zeros_like(bias) for bias in b]
-        for tile in pairs.tiles(tile_size):
-            outputs, saved = mlp.forward_and_save(tile, t, s)
-            grad = _spread(tile, grad_out, arg, reduce)
-            grad = mlp.backward(grad, outputs, saved, grad_weights, grad_biases)
-            tile.sum_by_target(grad, grad_target)
-            tile.sum_by_source(grad, grad_source)
-        return (
-            grad_target.to(target.dtype),
-            grad_source.to(source.dtype),
-            [g.to(x.dtype) for g, x in zip(grad_weights, weights, strict=True)],
-            [g.to(x.dtype) for g, x in zip(grad_biases, biases, strict=True)],
+class EagerPairReduce(torch.autograd.Function):
+    r"""The operator without its registration, whose handling of tensor lists costs
+    about a millisecond a call; used where no compiler looks on."""
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        target: Tensor,
+        source: Tensor,
+        target_ptr: Tensor,
+        source_ptr: Tensor,
+        options: tuple[Any, ...],
+        *layers: Tensor,
+    ) -> tuple[Tensor, Tensor]:
+        num_layers = len(layers) // 2
+        weights, biases = list(layers[:num_layers]), list(layers[num_layers:])
+        out, arg, count = reduce_pairs(
+            target, source, weights, biases, target_ptr, source_ptr, *options
         )
+        ctx.save_for_backward(arg, target, source, target_ptr, source_ptr, *layers)
+        ctx.options = options
+        ctx.mark_non_differentiable(count)
+        return out, count
 
-
-def _no_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    # Autocast stays active inside an operator and would mix its dtypes.
-    if torch.is_autocast_enabled(x.device.type):
-        return torch.autocast(x.device.type, enabled=False)
-    return nullcontext()
-
-
-def _compute_inputs(
-    target: Tensor, source: Tensor, weights: list[Tensor], biases: list[Tensor]
-) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
-    double = torch.float64 in (x.dtype for x in (target, *weights, *biases))
-    dtype = torch.float64 if double else torch.float32
-    return (
-        target.to(dtype).contiguous(),
-        source.to(dtype).contiguous(),
-        [weight.to(dtype).contiguous() for weight in weights],
-        [bias.to(dtype).contiguous() for bias in biases],
-    )
-
-
-def _new_arg(target: Tensor, width: int, reduce: str) -> Tensor:
-    shape = (target.size(0), width) if reduce in _EXTREMES else (0,)
-    return target.new_empty(shape, dtype=torch.int32)
-
-
-def _take_extreme(
-    tile: PairTile, h: Tensor, out: Tensor, arg: Tensor, reduce: str
-) -> None:
-    none = torch.iinfo(torch.int32).max
-    old, old_arg = out[tile.targets], arg[tile.targets]
-    index = tile.target_index.unsqueeze(1).expand_as(h)
-    new = old.scatter_reduce(0, index, h, _EXTREMES[reduce][0])
-    # NaN wins every comparison, as in torch.amax.
-    hit = (h == new.index_select(0, tile.target_index)) | h.isnan()
-    row = (tile.source_index + tile.sources.start).int().unsqueeze(1)
-    stays = (old == new) | old.isnan()
-    arg[tile.targets] = old_arg.masked_fill(~stays, none).scatter_reduce(
-        0, index, row.where(hit, none), "amin"
-    )
-    out[tile.targets] = new
-
-
-def _spread(tile: PairTile, grad_out: Tensor, arg: Tensor, reduce: str) -> Tensor:
-    index = tile.target_index
-    grad = grad_out[tile.targets].index_select(0, index)
-    if reduce in _EXTREMES:
-        row = (tile.source_index + tile.sources.start).int().unsqueeze(1)
-        grad.masked_fill_(arg[tile.targets].index_select(0, index) != row, 0.0)
-    # Pairs that only fill the tile up must not reach the layers' gradients.
-    grad[tile.num_pairs :] = 0.0
-    return grad
+    @staticmethod
+    @torch.autograd.function.once_differentiable
+    def backward(ctx: Any, grad_out: Tensor, _: Any) -> tuple[Any, ...]:
+        arg, target, source, target_ptr, source_ptr, *layers = ctx.saved_tensors
+        num_layers = len(layers) // 2
+        grad_target, grad_source, grad_weights, grad_biases = reduce_pairs_backward(
+            grad_out,
+            arg,
+            target,
+            source,
+            layers[:num_layers],
+            layers[num_layers:],
+            target_ptr,
+            source_ptr,
+            *ctx.options,
+        )
+        return (
+            grad_target,
+            grad_source,
+            None,
+            None,
+            None,
+            *grad_weights,
+            *grad_biases,
+        )
 
 
 @pair_reduce.register_fake
@@ -167,7 +84,7 @@ def _pair_reduce_fake(
     width = weights[-1].size(0) if weights else target.size(1)
     return (
         target.new_empty((target.size(0), width)),
-        _new_arg(target, width, reduce),
+        new_arg(target, width, reduce),
         target.new_empty(target.size(0), dtype=torch.long),
     )
 

@@ -69,11 +69,13 @@ class PairList:
         pair_ptr (torch.Tensor): Where the pairs of each target begin and end in the
             list of all pairs, shape :math:`[N + 1]`.
         source_start (torch.Tensor): The first source of each target, :math:`[N]`.
+        num_sources (int): The number of sources :math:`M`.
         self_pairs (bool): Whether target :math:`i` is paired with source :math:`i`.
     """
 
     pair_ptr: Tensor
     source_start: Tensor
+    num_sources: int
     self_pairs: bool
 
     def counts(self) -> Tensor:
@@ -86,41 +88,40 @@ class PairList:
         total = int(self.pair_ptr[-1])
         if total == 0:
             return
-        start = torch.arange(0, total, size or total, device=self.pair_ptr.device)
-        stop = (start + (size or total)).clamp_max(total)
+        if size == 0 or total <= size:
+            num_targets = self.source_start.numel()
+            yield self._tile(0, total, 0, num_targets, 0, self.num_sources)
+            return
+        for bound in self._bounds(total, size):
+            yield self._tile(*bound)
+
+    def _bounds(self, total: int, size: int) -> list[list[int]]:
+        start = torch.arange(0, total, size, device=self.pair_ptr.device)
+        stop = (start + size).clamp_max(total)
         first = torch.searchsorted(self.pair_ptr, start, right=True) - 1
         last = torch.searchsorted(self.pair_ptr, stop - 1, right=True) - 1
-        # Every source of the tile's targets, and no more than needed where the tile
+        # All sources of the tile's targets, and no more than needed where the tile
         # holds a part of one target's sources.
-        whole = first != last
-        count = self.counts()
+        one = first == last
         low = self.source_start[first]
-        low = torch.where(whole, low, low + start - self.pair_ptr[first])
-        high = self.source_start[last] + count[last]
-        high = torch.where(
-            whole, high, self.source_start[last] + stop - self.pair_ptr[last]
-        )
+        low = low + torch.where(one, start - self.pair_ptr[first], 0)
+        high = self.source_start[last]
+        high = high + torch.where(one, stop - self.pair_ptr[last], self.counts()[last])
         # Sources behind the one that is left out lie one further.
         high = high + (0 if self.self_pairs else 1)
-        bounds = torch.stack([start, stop, first, last + 1, low, high], dim=1)
-        for bound in bounds.tolist():
-            yield self._tile(*bound)
+        return torch.stack([start, stop, first, last + 1, low, high], dim=1).tolist()
 
     def _tile(
         self, start: int, stop: int, first: int, last: int, low: int, high: int
     ) -> PairTile:
         num_pairs = stop - start
-        padded = _round_up(num_pairs)
-        offsets = (self.pair_ptr[first : last + 1] - start).clamp(0, num_pairs)
-        count = offsets.diff()
-        count[-1] += padded - num_pairs
-        target = torch.arange(last - first, device=count.device).repeat_interleave(
-            count, output_size=padded
-        )
+        position = torch.arange(
+            start, start + _round_up(num_pairs), device=self.pair_ptr.device
+        ).clamp_max_(stop - 1)
+        bounds = self.pair_ptr[first : last + 1]
+        target = torch.searchsorted(bounds[1:], position, right=True)
         # A pair's position among the pairs of its target, then its source.
-        shift = self.source_start[first:last] - self.pair_ptr[first:last]
-        position = torch.arange(start, start + padded, device=count.device)
-        position.clamp_max_(stop - 1)
+        shift = self.source_start[first:last] - bounds[:-1]
         source = position + shift.index_select(0, target)
         if not self.self_pairs:
             source += source >= target + first
@@ -131,7 +132,7 @@ class PairList:
             slice(low, high),
             target,
             source,
-            offsets,
+            (bounds - start).clamp(0, num_pairs),
         )
 
 
@@ -141,7 +142,11 @@ def _round_up(num_pairs: int) -> int:
 
 
 def pair_list(
-    target_ptr: Tensor, source_ptr: Tensor, num_targets: int, self_pairs: bool
+    target_ptr: Tensor,
+    source_ptr: Tensor,
+    num_targets: int,
+    num_sources: int,
+    self_pairs: bool,
 ) -> PairList:
     r"""Describes the pairs of a batch whose targets meet the sources of their set.
 
@@ -149,6 +154,7 @@ def pair_list(
         target_ptr (torch.Tensor): Boundaries of the targets' sets, :math:`[B + 1]`.
         source_ptr (torch.Tensor): Boundaries of the sources' sets, :math:`[B + 1]`.
         num_targets (int): The number of targets :math:`N`.
+        num_sources (int): The number of sources :math:`M`.
         self_pairs (bool): Whether target :math:`i` is paired with source :math:`i`.
     """
     sizes = torch.stack([source_ptr[:-1], source_ptr.diff()], dim=1)
@@ -157,4 +163,4 @@ def pair_list(
     if not self_pairs:
         count = count - 1
     pair_ptr = torch.nn.functional.pad(count.cumsum(0), (1, 0))
-    return PairList(pair_ptr, start, self_pairs)
+    return PairList(pair_ptr, start, num_sources, self_pairs)
