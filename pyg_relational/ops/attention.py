@@ -131,7 +131,7 @@ def _forward(
     :func:`attention_sorted.forward` returns beside it.
     """
     check_sets(s, t, target_ptr, source_ptr)
-    plan = work.plan(target_ptr, source_ptr, method, slope, work.is_finite(s, t, v))
+    plan = work.plan(target_ptr, source_ptr, method, slope, s, t, v)
     outputs = _empty_outputs(s, t, v, save)
     if [(block.set_index is None, is_dense) for block, is_dense in plan] != [_WHOLE]:
         for output in outputs:
@@ -140,7 +140,7 @@ def _forward(
         x = block.take_targets(s), block.take_sources(t), block.take_sources(v)
         used = outputs[: 4 if save and not is_dense else 1]
         results = [work.room(block, y, i == 3) for i, y in enumerate(used)]
-        for sets, heads in work.chunks(block, v):
+        for sets, heads in work.chunks(block, v, is_dense):
             at = (sets, slice(None), heads)
             masks = work.masks(block, sets)
             q, k, w = (y[at] for y in x)
@@ -170,10 +170,8 @@ def _backward(
     slope: float,
     method: str,
 ) -> tuple[Tensor, Tensor, Tensor]:
-    # A forward that was sorted has found its inputs finite.
-    finite = work.is_finite(s, t, v, grad)
     outputs = (_contiguous_like(s), _contiguous_like(t), _contiguous_like(v))
-    plan = work.plan(target_ptr, source_ptr, method, slope, finite)
+    plan = work.plan(target_ptr, source_ptr, method, slope, s, t, v, grad)
     if [block.set_index for block, _ in plan] != [None]:
         for output in outputs:
             output.zero_()
@@ -186,7 +184,7 @@ def _backward(
             kept.append(block.take_sources(source_rank))
         run = dense.backward if is_dense else by_rank.backward
         results = [work.room(block, y, i > 0) for i, y in enumerate(outputs)]
-        for sets, heads in work.chunks(block, v):
+        for sets, heads in work.chunks(block, v, is_dense):
             at = (sets, slice(None), heads)
             masks = work.masks(block, sets)
             grads = run(g[at], [x[at] for x in kept], k[at], w[at], *masks, slope)

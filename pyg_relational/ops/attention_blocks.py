@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import torch
 from torch import Tensor
 
+from pyg_relational.ops.attention_dense import PAIRS
 from pyg_relational.ops.buckets import Block, blocks
 
 _CHUNK = 1 << 20  # numbers in one temporary; a few of them stay in cache
@@ -12,7 +13,7 @@ _DENSE_SOURCES = 96  # up to here, the pairs of a set cost less than a sort
 
 
 def plan(
-    target_ptr: Tensor, source_ptr: Tensor, method: str, slope: float, finite: bool
+    target_ptr: Tensor, source_ptr: Tensor, method: str, slope: float, *inputs: Tensor
 ) -> list[tuple[Block, bool]]:
     r"""The blocks of a batch, and whether each writes its pairs out: where a sort is
     not possible or not cheaper.
@@ -22,14 +23,17 @@ def plan(
         source_ptr (torch.Tensor): Boundaries of the sources, shape :math:`[B + 1]`.
         method (str): What the caller asked for.
         slope (float): The slope below zero; a sort needs one from 0 to 1.
-        finite (bool): Whether all inputs are; a sort needs that.
+        *inputs (torch.Tensor): What a sort needs to be finite.
     """
-    forced = method == "dense" or not finite or not 0 <= slope <= 1
+    forced = method == "dense" or not 0 <= slope <= 1
     least = _DENSE_SOURCES if method == "auto" else 0
-    return [
+    steps = [
         (block, forced or block.num_sources <= least)
         for block in blocks(target_ptr, source_ptr)
     ]
+    if all(is_dense for _, is_dense in steps) or is_finite(*inputs):
+        return steps
+    return [(block, True) for block, _ in steps]
 
 
 def is_finite(*tensors: Tensor) -> bool:
@@ -41,16 +45,17 @@ def is_finite(*tensors: Tensor) -> bool:
     )
 
 
-def chunks(block: Block, v: Tensor) -> Iterator[tuple[slice, slice]]:
+def chunks(block: Block, v: Tensor, is_dense: bool) -> Iterator[tuple[slice, slice]]:
     r"""Sets and heads of a block, few enough that temporaries stay in cache.
 
     Args:
         block (Block): The block.
         v (torch.Tensor): The values, shape :math:`[M, K, C]`.
+        is_dense (bool): Whether the pairs are written out.
     """
     heads, channels = v.shape[1:]
-    size = max(block.num_targets, block.num_sources) * max(1, channels)
-    rows = max(1, _CHUNK // size)
+    n, m = block.num_targets, block.num_sources
+    rows = PAIRS // (n * m) if is_dense else _CHUNK // (max(n, m) * max(1, channels))
     sets, step = max(1, rows // max(1, heads)), max(1, min(rows, heads))
     for first in range(0, block.num_sets, sets):
         for head in range(0, heads, step):

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu
 
-_PAIRS = 1 << 21  # pairs alive at once
+PAIRS = 1 << 18  # pairs alive at once; a few numbers for each stay in cache
 
 
 def forward(
@@ -25,13 +25,14 @@ def forward(
     Returns:
         torch.Tensor: Shape :math:`[S, n, K, C]`.
     """
-    t, v = t.transpose(1, 2).unsqueeze(2), v.transpose(1, 2)
-    out = v.new_empty(*s.shape, v.size(3))
+    sets, n, heads = s.shape
+    t, v = _rows(t.unsqueeze(3)).mT, _rows(v)
+    out = v.new_empty(sets, heads, n, v.size(2))
     for part in _parts(s, t):
         _, alpha = _attend(s[:, part], t, source_mask, slope)
-        # [S, K, n, m] @ [S, K, m, C]
-        out[:, part] = (alpha @ v).transpose(1, 2)
-    return out
+        # [S * K, n, C] -> [S, K, n, C]
+        out[:, :, part] = torch.bmm(alpha, v).view(sets, heads, -1, v.size(2))
+    return out.transpose(1, 2)
 
 
 def backward(
@@ -56,35 +57,42 @@ def backward(
     (s,) = kept
     if target_mask is not None:
         grad = grad.where(target_mask[..., None, None], 0)
-    t, v = t.transpose(1, 2).unsqueeze(2), v.transpose(1, 2)
-    # [S, n, K, C] -> [S, K, n, C]
-    grad = grad.transpose(1, 2)
+    sets, m, heads, channels = v.shape
+    t, v, grad = _rows(t.unsqueeze(3)).mT, _rows(v), _rows(grad)
     d_s, d_t, d_v = torch.empty_like(s), torch.zeros_like(t), torch.zeros_like(v)
     for part in _parts(s, t):
         score, alpha = _attend(s[:, part], t, source_mask, slope)
-        g = grad[:, :, part]
-        d_v += alpha.mT @ g
-        d_alpha = g @ v.mT
-        dot = (alpha * d_alpha).sum(-1, keepdim=True)
-        d_score = d_alpha.sub_(dot).mul_(alpha)
-        d_score = d_score.where(score > 0, d_score * slope)
-        d_s[:, part] = d_score.sum(-1).transpose(1, 2)
-        d_t += d_score.sum(-2, keepdim=True)
-    return d_s, d_t.squeeze(2).transpose(1, 2), d_v.transpose(1, 2)
+        g = grad[:, part]
+        d_v.baddbmm_(alpha.mT, g)
+        d_alpha = torch.bmm(g, v.mT)
+        d_score = torch.ops.aten._softmax_backward_data(d_alpha, alpha, -1, alpha.dtype)
+        d_score = torch.ops.aten.leaky_relu_backward(d_score, score, slope, False)
+        # [S * K, n] -> [S, n, K]
+        d_s[:, part] = d_score.sum(2).view(sets, heads, -1).transpose(1, 2)
+        d_t += d_score.sum(1, keepdim=True)
+    # [S * K, m, *] -> [S, m, K, *]
+    d_t = d_t.view(sets, heads, m).transpose(1, 2)
+    return d_s, d_t, d_v.view(sets, heads, m, channels).transpose(1, 2)
+
+
+def _rows(x: Tensor) -> Tensor:
+    # [S, n, K, C] -> [S * K, n, C]
+    return x.transpose(1, 2).reshape(-1, x.size(1), x.size(3))
 
 
 def _parts(s: Tensor, t: Tensor) -> Iterator[slice]:
     n = s.size(1)
-    step = max(1, _PAIRS // max(1, t.numel()))
-    return (slice(start, start + step) for start in range(0, n, step))
+    step = max(1, PAIRS // max(1, t.numel()))
+    return (slice(start, min(n, start + step)) for start in range(0, n, step))
 
 
 def _attend(
     s: Tensor, t: Tensor, mask: Tensor | None, slope: float
 ) -> tuple[Tensor, Tensor]:
-    # [S, n, K] -> [S, K, n, 1]; the scores are [S, K, n, m]
-    score = s.transpose(1, 2).unsqueeze(3) + t
+    # The scores are [S * K, n, m], those of a set's heads beside each other.
+    score = _rows(s.unsqueeze(3)) + t
     active = leaky_relu(score, slope)
     if mask is not None:
-        active = active.masked_fill(~mask[:, None, None], -torch.inf)
+        mask = mask.repeat_interleave(s.size(2), dim=0).unsqueeze(1)
+        active.masked_fill_(~mask, -torch.inf)
     return score, active.softmax(-1)
