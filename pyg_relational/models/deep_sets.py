@@ -93,5 +93,5 @@ class DeepSets(nn.Module):
             rows, ptr = gather_sets(ptr, u_batch)
             x = x[rows]
         if u is not None:
-            x = torch.cat([x, u[ptr_to_batch(ptr)]], dim=-1)
+            x = torch.cat([x, u[ptr_to_batch(ptr, x.size(0))]], dim=-1)
         return self.readout(segment(self.encoder(x), ptr, "sum"))

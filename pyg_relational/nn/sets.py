@@ -55,7 +55,8 @@ def shared_rows(u: Tensor, batch: Tensor | None, num_rows: int) -> Tensor:
             )
         return u.expand(num_rows, -1)
     # The last entry is the largest: 'batch' ascends.
-    if batch.numel() and int(batch[-1]) >= u.size(0):
+    known = not torch.compiler.is_compiling() and batch.numel() > 0
+    if known and int(batch[-1]) >= u.size(0):
         raise ValueError(
             f"'u' must have one row per graph (got {u.size(0)} rows, but 'batch' "
             f"names graph {int(batch[-1])})"

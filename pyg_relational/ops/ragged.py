@@ -20,6 +20,8 @@ def batch_to_ptr(batch: Tensor, batch_size: int | None = None) -> Tensor:
         torch.Tensor: Boundaries :math:`[B + 1]`; set :math:`s` owns the rows
         ``ptr[s]`` to ``ptr[s + 1]``.
 
+    Values are not read while a compiler traces with a known :obj:`batch_size`.
+
     Raises:
         ValueError: If :obj:`batch` is not sorted, negative or exceeds
             :obj:`batch_size`.
@@ -29,6 +31,8 @@ def batch_to_ptr(batch: Tensor, batch_size: int | None = None) -> Tensor:
             f"'batch' must be a vector of dtype int64 (got shape "
             f"{list(batch.shape)}, dtype {batch.dtype})"
         )
+    if torch.compiler.is_compiling() and batch_size is not None:
+        return index2ptr(batch, batch_size)
     if batch.numel() == 0:
         return batch.new_zeros((batch_size or 0) + 1)
     if bool((batch[1:] < batch[:-1]).any()):
@@ -47,9 +51,15 @@ def batch_to_ptr(batch: Tensor, batch_size: int | None = None) -> Tensor:
     return index2ptr(batch, last + 1 if batch_size is None else batch_size)
 
 
-def ptr_to_batch(ptr: Tensor) -> Tensor:
-    r"""Turns set boundaries :math:`[B + 1]` into the set of each row :math:`[N]`."""
-    return ptr2index(ptr)
+def ptr_to_batch(ptr: Tensor, num_rows: int | None = None) -> Tensor:
+    r"""Turns set boundaries :math:`[B + 1]` into the set of each row :math:`[N]`.
+
+    Args:
+        ptr (torch.Tensor): Set boundaries, shape :math:`[B + 1]`.
+        num_rows (int, optional): The number of rows :math:`N`, which spares reading
+            it from :obj:`ptr`. (default: :obj:`None`)
+    """
+    return ptr2index(ptr, output_size=num_rows)
 
 
 def check_ptr(ptr: Tensor, num_rows: int, name: str) -> None:

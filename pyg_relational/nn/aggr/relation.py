@@ -109,7 +109,7 @@ class RelationAggregation(Aggregation):
             rows, ptr = gather_sets(ptr, u_batch)
             target, source = target[rows], source[rows]
         if shared is not None:
-            target = target + shared[ptr_to_batch(ptr)]
+            target = target + shared[ptr_to_batch(ptr, target.size(0))]
         return self.nn.reduce(
             target,
             source,
@@ -131,7 +131,7 @@ class RelationAggregation(Aggregation):
         edge_index: Tensor,
         edge_attr: Tensor | None,
     ) -> Tensor:
-        edge_batch = ptr_to_batch(ptr)[edge_index[1]]
+        edge_batch = ptr_to_batch(ptr, target.size(0))[edge_index[1]]
         h = target[edge_index[1]] + source[edge_index[0]]
         num_out = ptr.numel() - 1
         if u_batch is not None:
@@ -169,7 +169,7 @@ class RelationAggregation(Aggregation):
                 f"'u_batch' must name the set of each row of 'u' (got "
                 f"{u_batch.numel()} entries for {shared.size(0)} rows)"
             )
-        if u_batch.numel():
+        if u_batch.numel() and not torch.compiler.is_compiling():
             low, high = (int(value) for value in u_batch.aminmax())
             if low < 0 or high >= num_sets:
                 raise ValueError(

@@ -1,6 +1,6 @@
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
-from torch_geometric.typing import Adj
+from torch_geometric.typing import Adj, OptTensor
 
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.sets import set_ptr, shared_rows
@@ -101,9 +101,7 @@ class RelationConv(MessagePassing):
         if batch_l is batch_r and x_l is x_r:
             ptr_l = ptr_r
         else:
-            ptr_l = set_ptr(
-                batch_l, source.size(0), ptr_r.numel() - 1, source.device
-            )
+            ptr_l = set_ptr(batch_l, source.size(0), ptr_r.numel() - 1, source.device)
         return self.nn.reduce(
             target,
             source,
@@ -114,7 +112,7 @@ class RelationConv(MessagePassing):
             method=self.method,
         )
 
-    def message(self, h_i: Tensor, h_j: Tensor, edge_attr: Tensor | None) -> Tensor:
+    def message(self, h_i: Tensor, h_j: Tensor, edge_attr: OptTensor) -> Tensor:
         return self.nn.relate(h_i + h_j, edge_attr)
 
     def __repr__(self) -> str:
