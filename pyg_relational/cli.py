@@ -5,6 +5,7 @@ quick.
 """
 
 import importlib
+import inspect
 import json
 import pkgutil
 import re
@@ -84,7 +85,7 @@ def run(argv: list[str]) -> int:
         int: 0 on success, 1 if a check failed, 2 if the request cannot be met.
     """
     try:
-        arguments = build_parser(argv[0] if argv else "").parse_args(argv)
+        arguments = build_parser(argv).parse_args(argv)
         return COMMANDS[arguments.command](arguments[arguments.command], argv)
     except (UsageError, OSError) as error:
         print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
@@ -93,12 +94,12 @@ def run(argv: list[str]) -> int:
         return int(stop.code or 0)
 
 
-def build_parser(command: str = "") -> Parser:
+def build_parser(argv: list[str]) -> Parser:
     """Return the parser of all commands.
 
     Args:
-        command (str): The command whose options an error shall suggest.
-            (default: ``""``)
+        argv (list[str]): The arguments to come: errors suggest the options of their
+            command, and a benchmark adds its own options.
     """
     parser = Parser(
         prog=PROGRAM,
@@ -112,11 +113,11 @@ def build_parser(command: str = "") -> Parser:
         "evaluate": _evaluate_parser(),
         "predict": _predict_parser(),
         "tables": _tables_parser(),
-        "benchmark": _benchmark_parser(),
+        "benchmark": _benchmark_parser(argv),
     }
     for name, sub in parsers.items():
         commands.add_subcommand(name, sub, help=sub.description)
-    chosen = parsers.get(command, parser)
+    chosen = parsers.get(argv[0] if argv else "", parser)
     parser.known = [
         option for option in chosen._option_string_actions if option[:2] == "--"
     ]
@@ -272,14 +273,19 @@ def _tables_parser() -> Parser:
     return parser
 
 
-def _benchmark_parser() -> Parser:
+def _benchmark_parser(argv: list[str]) -> Parser:
     parser = Parser(
         description="Run a benchmark, print its figures as JSON.", allow_abbrev=False
     )
-    parser.add_argument("name", type=str, help="name of a benchmark (see `list`)")
-    parser.add_argument(
-        "--output", type=str, default=None, help="JSON file for the figures as well"
-    )
+    add = parser.add_argument
+    add("name", type=str, help="name of a benchmark (see `list`)")
+    add("--output", type=str, default=None, help="JSON file for the figures as well")
+    if argv[:1] == ["benchmark"] and len(argv) > 1 and argv[1][0] != "-":
+        if argv[1] not in benchmark_names():
+            hint = nearest_names(argv[1], benchmark_names())
+            raise UsageError(f"unknown benchmark '{argv[1]}'; {hint}")
+        module = importlib.import_module(f"pyg_relational.benchmarks.{argv[1]}")
+        parser.add_function_arguments(module.run)
     return parser
 
 
@@ -362,12 +368,11 @@ def tables_command(options: Namespace, argv: list[str]) -> int:
 
 
 def benchmark_command(options: Namespace, argv: list[str]) -> int:
-    """Run a benchmark, print its figures as JSON."""
-    if options.name not in benchmark_names():
-        hint = nearest_names(options.name, benchmark_names())
-        raise UsageError(f"unknown benchmark '{options.name}'; {hint}")
-    module = importlib.import_module(f"pyg_relational.benchmarks.{options.name}")
-    text = json.dumps(module.run(), indent=2, ensure_ascii=False)
+    """Run a benchmark with its own options, print its figures as JSON."""
+    module = importlib.import_module(f"pyg_relational.benchmarks.{argv[1]}")
+    names = inspect.signature(module.run).parameters
+    figures = module.run(**{name: options[name] for name in names})
+    text = json.dumps(figures, indent=2, ensure_ascii=False)
     print(text)
     if options.output is not None:
         output = Path(options.output)

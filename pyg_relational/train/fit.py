@@ -162,7 +162,13 @@ def _trainer(
             mode=task.mode,
             check_on_train_epoch_end=False,
         ),
-        _checkpoint(folder, "best", monitor=monitor, mode=task.mode),
+        _checkpoint(
+            folder,
+            "best",
+            monitor=monitor,
+            mode=task.mode,
+            save_on_train_epoch_end=False,
+        ),
         _checkpoint(folder, "last", save_on_train_epoch_end=True),
     ]
     trainer = pl.Trainer(

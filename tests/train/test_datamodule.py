@@ -1,0 +1,35 @@
+from pathlib import Path
+
+import pytest
+
+from pyg_relational.datasets import SortOfCLEVR
+from pyg_relational.train.datamodule import RelationalDataModule
+from pyg_relational.train.errors import UsageError
+
+SIZES = {"num_train": 64, "num_val": 16, "num_test": 16, "num_objects": 3}
+
+
+def test_batches_hold_what_is_kept(data_root: Path) -> None:
+    data = RelationalDataModule(
+        SortOfCLEVR, str(data_root), SIZES, 16, ["u"], keep={"x", "u", "y"}
+    )
+    data.setup("fit")
+    assert set(data.datasets) == {"train", "val"}
+    (batch,) = data.val_dataloader()
+    assert set(batch.keys()) == {"x", "u", "y", "batch", "ptr", "u_batch", "u_ptr"}
+    assert batch.u_batch.bincount().tolist() == [20] * 16
+
+
+def test_only_training_is_shuffled(data_root: Path) -> None:
+    data = RelationalDataModule(SortOfCLEVR, str(data_root), SIZES, 64)
+    (first,), (second,) = data.train_dataloader(), data.train_dataloader()
+    assert not first.x.equal(second.x)
+    assert first.x.sum().isclose(second.x.sum())
+    (first,), (second,) = data.test_dataloader(), data.test_dataloader()
+    assert first.x.equal(second.x)
+
+
+def test_wrong_arguments_name_the_dataset(data_root: Path) -> None:
+    data = RelationalDataModule(SortOfCLEVR, str(data_root), {"num_trains": 1}, 16)
+    with pytest.raises(UsageError, match=r"dataset SortOfCLEVR: .*num_trains"):
+        data.setup("fit")

@@ -1,0 +1,29 @@
+import pytest
+import torch
+
+from pyg_relational.train.metrics import GroupedMean
+
+GROUPS = {"kind": ("a", "b"), "subtype": ("c", "d", "e")}
+
+
+def test_means_of_groups_over_batches() -> None:
+    metric = GroupedMean(GROUPS)
+    for score, kind, subtype in (
+        ([1.0, 0.0, 1.0], [0, 0, 1], [0, 2, 2]),
+        ([0.0], [1], [2]),
+    ):
+        indices = {"kind": torch.tensor(kind), "subtype": torch.tensor(subtype)}
+        metric.update(torch.tensor(score), indices)
+    means = metric.compute()
+    assert means["all"] == {"all": 0.5}
+    assert means["kind"] == {"a": 0.5, "b": 0.5}
+    # No row is of subtype "d".
+    assert means["subtype"] == {"c": 1.0, "e": pytest.approx(1 / 3)}
+
+
+def test_reset_forgets() -> None:
+    metric = GroupedMean({})
+    metric.update(torch.tensor([1.0]), {})
+    metric.reset()
+    metric.update(torch.tensor([0.0, 1.0, 1.0, 0.0]), {})
+    assert metric.compute() == {"all": {"all": 0.5}}

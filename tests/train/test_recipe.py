@@ -1,0 +1,82 @@
+from pathlib import Path
+
+import pytest
+
+from pyg_relational.train.errors import UsageError
+from pyg_relational.train.recipe import (
+    load_recipe,
+    recipe_names,
+    resolve,
+    size_names,
+)
+from pyg_relational.train.registry import build_model
+
+
+def test_later_layers_win(recipe: Path) -> None:
+    content = load_recipe(str(recipe))
+    content["sizes"]["paper"] = {"budget": {"batch_size": 1, "max_epochs": 7}}
+    content["representations"]["pixels"]["budget"] = {"batch_size": 2}
+    content["representations"]["pixels"]["sizes"] = {
+        "paper": {"optimizer": {"class": "Adam"}}
+    }
+    config = resolve(content, "paper", "pixels", "pixel-relation")
+    assert config["budget"]["batch_size"] == 2
+    assert config["budget"]["max_epochs"] == 7
+    assert config["optimizer"]["class"] == "Adam"
+    assert config["dataset"]["args"]["representation"] == "pixels"
+    assert config["dataset"]["args"]["num_train"] == 64
+    assert config["model"]["class"] == "PixelRelationNetwork"
+    assert content["budget"]["batch_size"] == 16
+
+
+def test_first_representation_and_default_model(recipe: Path) -> None:
+    config = resolve(load_recipe(str(recipe)))
+    assert config["representation"] == "state"
+    assert config["model_name"] == "relation"
+    assert config["baseline"]["class"] == "DeepSets"
+
+
+@pytest.mark.parametrize("size", ["laptop", "paper"])
+@pytest.mark.parametrize("name", recipe_names())
+def test_every_model_of_every_recipe_can_be_built(name: str, size: str) -> None:
+    content = load_recipe(name)
+    assert size in size_names(content)
+    for representation, variant in content["representations"].items():
+        for model in variant["models"]:
+            config = resolve(content, size, representation, model)
+            network = build_model(config["model"])
+            assert sum(p.numel() for p in network.parameters()) > 1000
+
+
+@pytest.mark.parametrize(
+    ("choice", "message"),
+    [
+        ({"size": "laptob"}, "unknown size 'laptob'; did you mean 'laptop'"),
+        ({"representation": "pixel"}, "did you mean 'pixels'"),
+        ({"model": "relatio"}, "did you mean 'relation'"),
+    ],
+)
+def test_unknown_choices(recipe: Path, choice: dict[str, str], message: str) -> None:
+    with pytest.raises(UsageError, match=message):
+        resolve(load_recipe(str(recipe)), **choice)
+
+
+def test_unknown_recipe_names_the_nearest() -> None:
+    with pytest.raises(UsageError, match="did you mean 'sort-of-clevr'"):
+        load_recipe("sort-of-clever")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a: [", "not valid YAML"),
+        ("- a", "must be a mapping"),
+        ("modell: a", "unknown section 'modell'; did you mean 'model'"),
+        ("model: a", "lacks the sections budget, dataset"),
+    ],
+)
+def test_damaged_recipe(tmp_path: Path, text: str, message: str) -> None:
+    path = tmp_path / "own.yaml"
+    path.write_text(text)
+    with pytest.raises(UsageError, match=message):
+        load_recipe(str(path))

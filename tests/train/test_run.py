@@ -1,0 +1,148 @@
+import csv
+import json
+from pathlib import Path
+
+import pytest
+import torch
+import yaml
+
+from pyg_relational.train.errors import UsageError
+from pyg_relational.train.module import RelationalModule
+from pyg_relational.train.run import configure, evaluate, train
+from pyg_relational.train.run_folder import load_model
+
+
+class Interrupted(Exception):
+    pass
+
+
+def test_run_folder_is_complete(finished_run: Path) -> None:
+    results = json.loads((finished_run / "results.json").read_text())
+    relational = results["test"]["kind"]["relational"]
+    assert relational["published"] == {"paper": "> 94"}
+    assert 0 < relational["ours"] < 1
+    assert 0 < relational["baseline"] < 1
+    assert results["test"]["kind"]["non-relational"]["published"] == {}
+    # Kinds and subtypes are two ways to split the same 320 questions.
+    kinds = [cell["ours"] for cell in results["test"]["kind"].values()]
+    assert sum(kinds) / 2 == pytest.approx(results["test"]["all"]["all"]["ours"])
+    assert len(results["test"]["subtype"]) == 6
+    assert results["training"]["steps"] == 8
+    assert results["baseline"]["training"]["steps"] == 8
+    assert results["hardware"]["threads"] == torch.get_num_threads()
+    config = yaml.safe_load((finished_run / "config.yaml").read_text())
+    assert config["seed"] == 0
+    assert config["versions"]["torch"] == torch.__version__
+    for name in ("learning-curve.png", "scenes.png"):
+        assert (finished_run / name).read_bytes().startswith(b"\x89PNG")
+    assert list((finished_run / "tensorboard").glob("events.*"))
+    assert (finished_run / "checkpoints" / "best.ckpt").is_file()
+    assert not list(finished_run.rglob("*.partial"))
+
+
+def test_tested_weights_are_those_that_validated_best(finished_run: Path) -> None:
+    checkpoint = torch.load(
+        finished_run / "checkpoints" / "best.ckpt", weights_only=True
+    )
+    for name, weight in load_model(finished_run).state_dict().items():
+        assert weight.equal(checkpoint["state_dict"][f"model.{name}"])
+
+
+def test_evaluate_finds_the_recorded_figures(finished_run: Path) -> None:
+    recorded = json.loads((finished_run / "results.json").read_text())
+    assert evaluate(finished_run)["test"] == recorded["test"]
+
+
+def test_same_seed_same_figures(recipe: Path, finished_run: Path) -> None:
+    config = configure(str(recipe), command="c", baseline=False)
+    again = train(config, recipe.parent / "again")
+    before = json.loads((finished_run / "results.json").read_text())
+    first = {k: v["ours"] for k, v in before["test"]["subtype"].items()}
+    assert {k: v["ours"] for k, v in again["test"]["subtype"].items()} == first
+    assert again["baseline"] is None
+    other = configure(str(recipe), command="c", baseline=False, seed=1)
+    results = train(other, recipe.parent / "other")
+    assert {k: v["ours"] for k, v in results["test"]["subtype"].items()} != first
+
+
+def test_interrupted_run_is_resumed(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    config = configure(str(recipe), command="c", baseline=False, epochs=3)
+    folder = recipe.parent / "run"
+    step = RelationalModule.training_step
+
+    def interrupted_step(module: RelationalModule, batch: object) -> torch.Tensor:
+        if module.global_step == 10:
+            raise Interrupted
+        return step(module, batch)
+
+    monkeypatch.setattr(RelationalModule, "training_step", interrupted_step)
+    with pytest.raises(Interrupted):
+        train(config, folder)
+    assert not (folder / "results.json").exists()
+    with pytest.raises(UsageError, match=r"training did not finish.*--resume"):
+        load_model(folder)
+    seen = []
+
+    def counted_step(module: RelationalModule, batch: object) -> torch.Tensor:
+        seen.append(module.global_step)
+        return step(module, batch)
+
+    monkeypatch.setattr(RelationalModule, "training_step", counted_step)
+    results = train(config, folder, resume=True)
+    assert seen == [8, 9, 10, 11]
+    assert results["training"]["steps"] == 12
+    with (folder / "metrics.csv").open() as file:
+        rows = [row for row in csv.DictReader(file) if row["val/accuracy"]]
+    assert [int(row["step"]) for row in rows] == [3, 7, 11]
+
+
+def test_resume_with_more_epochs_trains_on(recipe: Path) -> None:
+    folder = recipe.parent / "run"
+    config = configure(str(recipe), command="c", baseline=False)
+    train(config, folder, resume=True)
+    config = configure(str(recipe), command="c", baseline=False, epochs=3)
+    assert train(config, folder, resume=True)["training"]["steps"] == 12
+
+
+def test_max_steps_stops_within_an_epoch(recipe: Path) -> None:
+    config = configure(str(recipe), command="c", baseline=False, max_steps=3)
+    results = train(config, recipe.parent / "run")
+    assert results["training"]["steps"] == 3
+    assert "relational" in results["test"]["kind"]
+
+
+def test_pixels(recipe: Path) -> None:
+    config = configure(
+        str(recipe),
+        command="c",
+        representation="pixels",
+        model="pixel-relation",
+        baseline=False,
+        max_steps=2,
+    )
+    results = train(config, recipe.parent / "run")
+    assert results["representation"] == "pixels"
+    assert (recipe.parent / "run" / "scenes.png").is_file()
+
+
+def test_model_for_another_representation(recipe: Path) -> None:
+    config = configure(str(recipe), command="c", representation="pixels")
+    with pytest.raises(UsageError, match="RelationNetwork needs 'x'"):
+        train(config, recipe.parent / "run")
+
+
+def test_wrong_width_says_expected_and_got(recipe: Path) -> None:
+    config = configure(str(recipe), command="c", baseline=False)
+    config["model"]["args"]["in_channels"] = 7
+    with pytest.raises(UsageError, match=r"(?s)7.*10|10.*7"):
+        train(config, recipe.parent / "run")
+
+
+def test_wrong_baseline_is_found_before_training(recipe: Path) -> None:
+    config = configure(str(recipe), command="c")
+    config["baseline"]["args"]["colour"] = "red"
+    with pytest.raises(UsageError, match="model DeepSets"):
+        train(config, recipe.parent / "run")
+    assert not (recipe.parent / "run").exists()

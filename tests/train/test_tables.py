@@ -1,0 +1,107 @@
+import copy
+import json
+from pathlib import Path
+
+import pytest
+from rich.console import Console
+
+from pyg_relational.train.errors import UsageError
+from pyg_relational.train.results import print_table, read_results
+from pyg_relational.train.tables import record, render, update_readme
+
+README = "# Title\n<!-- table:tiny -->\nold\n<!-- /table:tiny -->\nend\n"
+
+
+@pytest.fixture
+def results(finished_run: Path) -> dict:
+    content = read_results(finished_run)
+    cell = content["test"]["kind"]["relational"]
+    cell["ours"], cell["baseline"] = 0.96, 0.625
+    return content
+
+
+def second_seed(results: dict) -> dict:
+    other = copy.deepcopy(results)
+    other["seed"] = 1
+    other["test"]["kind"]["relational"]["ours"] = 0.98
+    return other
+
+
+def test_record_merges_by_seed(tmp_path: Path, results: dict) -> None:
+    path = tmp_path / "records" / "tiny.json"
+    record(path, second_seed(results))
+    record(path, results)
+    results["test"]["kind"]["relational"]["ours"] = 0.97
+    record(path, results)
+    content = json.loads(path.read_text())
+    assert [run["seed"] for run in content["runs"]] == [0, 1]
+    ours = [run["test"]["kind"]["relational"]["ours"] for run in content["runs"]]
+    assert ours == [0.97, 0.98]
+    assert content["runs"][0]["versions"] == results["versions"]
+
+
+def test_record_refuses_other_settings(tmp_path: Path, results: dict) -> None:
+    record(tmp_path / "tiny.json", results)
+    other = second_seed(results)
+    other["settings"]["budget"]["max_epochs"] = 99
+    with pytest.raises(UsageError, match="differ from this one in settings"):
+        record(tmp_path / "tiny.json", other)
+
+
+def test_table_shows_mean_and_spread(tmp_path: Path, results: dict) -> None:
+    path = tmp_path / "tiny.json"
+    record(path, results)
+    assert "| 96.0 |" in render(json.loads(path.read_text()))
+    record(path, second_seed(results))
+    table = render(json.loads(path.read_text()))
+    assert "| 97.0 ± 1.4 |" in table
+    assert "| 62.5 ± 0.0 |" in table
+    assert "| paper | - | > 94 | - |" in table
+    assert "seeds 0, 1" in table
+    assert "`pyg-relational train tiny.yaml`" in table
+
+
+def test_readme_is_updated_and_checked(tmp_path: Path, results: dict) -> None:
+    records, readme = tmp_path / "records", tmp_path / "README.md"
+    record(records / "tiny.json", results)
+    readme.write_text(README)
+    assert not update_readme(readme, records, check=True)
+    assert readme.read_text() == README
+    assert not update_readme(readme, records, check=False)
+    assert update_readme(readme, records, check=True)
+    text = readme.read_text()
+    assert "old" not in text
+    assert text.startswith("# Title\n<!-- table:tiny -->\n| |")
+    assert text.endswith("<!-- /table:tiny -->\nend\n")
+    record(records / "tiny.json", second_seed(results))
+    assert not update_readme(readme, records, check=True)
+
+
+def test_tables_and_records_must_match(tmp_path: Path, results: dict) -> None:
+    readme = tmp_path / "README.md"
+    readme.write_text(README)
+    with pytest.raises(UsageError, match="shows table 'tiny'"):
+        update_readme(readme, tmp_path / "records", check=True)
+    record(tmp_path / "records" / "tiny.json", results)
+    readme.write_text("# Title\n")
+    with pytest.raises(UsageError, match="has no place for"):
+        update_readme(readme, tmp_path / "records", check=True)
+    with pytest.raises(UsageError, match="cannot read"):
+        update_readme(tmp_path / "missing.md", tmp_path / "records", check=True)
+
+
+def test_printed_table_fits_a_terminal(results: dict) -> None:
+    console = Console(width=80, record=True)
+    print_table(results, console)
+    lines = console.export_text().splitlines()
+    ours = next(line for line in lines if "ours (relation)" in line)
+    assert ours.split()[3] == "96.0"
+    baseline = next(line for line in lines if "baseline" in line)
+    assert "62.5" in baseline.split()
+    assert not any("…" in line for line in lines)
+
+
+def test_unfinished_results(tmp_path: Path) -> None:
+    (tmp_path / "results.json").write_text("{}")
+    with pytest.raises(UsageError, match="holds no test figures"):
+        read_results(tmp_path)
