@@ -1,6 +1,8 @@
 """The two passes of :func:`~pyg_relational.ops.mlp_pair_reduce`, tile by tile."""
 
+from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
+from itertools import chain
 from typing import Any
 
 import torch
@@ -9,6 +11,13 @@ from torch import Tensor
 from pyg_relational.ops.checks import check_aligned, check_sets
 from pyg_relational.ops.pair_mlp import PairMLP
 from pyg_relational.ops.pair_tiles import PairTile, pair_list
+
+# A tile, the outputs of its layers, and what their activations' derivatives read.
+TilePass = tuple[PairTile, list[Tensor], list[Tensor]]
+
+# Values of layers that a backward pass may find ready instead of computing them again:
+# all of a small batch, a small part of a large one.
+_KEPT_VALUES = 2**24
 
 _EXTREMES = {"max": ("amax", -torch.inf), "min": ("amin", torch.inf)}
 
@@ -26,10 +35,12 @@ def reduce_pairs(
     plain_last: bool,
     self_pairs: bool,
     tile_size: int,
+    *,
+    kept: list[TilePass] | None = None,
 ) -> tuple[Tensor, Tensor, Tensor]:
     r"""Returns the reduced values :math:`[N, H]`, the source that attains each maximum
     or minimum :math:`[N, H]` (else :math:`[0]`), and the number of sources
-    :math:`[N]`."""
+    :math:`[N]`; fills :obj:`kept` with the first tiles' layers while they are few."""
     check_sets(target, source, target_ptr, source_ptr)
     if not self_pairs:
         check_aligned(target_ptr, source_ptr)
@@ -44,8 +55,14 @@ def reduce_pairs(
         arg = new_arg(target, width, reduce)
         if reduce in _EXTREMES:
             arg.fill_(s.size(0))
+        budget = _KEPT_VALUES
         for tile in pairs.tiles(tile_size):
-            h = mlp.forward(tile, t, s)
+            if kept is not None and budget >= 0:
+                kept.append((tile, *mlp.forward_and_save(tile, t, s)))
+                h = kept[-1][1][-1]
+                budget -= sum(map(Tensor.numel, {*kept[-1][1], *kept[-1][2]}))
+            else:
+                h = mlp.forward(tile, t, s)
             if reduce in _EXTREMES:
                 _take_extreme(tile, h, out, arg, reduce)
             else:
@@ -72,8 +89,11 @@ def reduce_pairs_backward(
     plain_last: bool,
     self_pairs: bool,
     tile_size: int,
+    *,
+    kept: Sequence[TilePass] = (),
 ) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
-    r"""Returns the gradients of targets, sources, weights and biases."""
+    r"""Returns the gradients of targets, sources, weights and biases; tiles that are
+    not :obj:`kept` are computed again."""
     with _no_autocast(target):
         t, s, w, b = _compute_inputs(target, source, weights, biases)
         mlp = PairMLP(w, b, act, negative_slope, plain_last)
@@ -84,8 +104,11 @@ def reduce_pairs_backward(
         grad_target, grad_source = torch.zeros_like(t), torch.zeros_like(s)
         grad_weights = [torch.zeros_like(weight) for weight in w]
         grad_biases = [torch.zeros_like(bias) for bias in b]
-        for tile in pairs.tiles(tile_size):
-            outputs, saved = mlp.forward_and_save(tile, t, s)
+        rest = (
+            (tile, *mlp.forward_and_save(tile, t, s))
+            for tile in pairs.tiles(tile_size, skip=len(kept))
+        )
+        for tile, outputs, saved in chain(kept, rest):
             grad = _spread(tile, grad_out, arg, reduce)
             grad = mlp.backward(grad, outputs, saved, grad_weights, grad_biases)
             tile.sum_by_target(grad, grad_target)

@@ -6,22 +6,36 @@ import torch
 from torch import Tensor
 
 from pyg_relational.ops.pair_reduce_kernel import (
+    TilePass,
     new_arg,
     reduce_pairs,
     reduce_pairs_backward,
 )
 
+_INPUTS = (
+    "Tensor target, Tensor source, Tensor[] weights, Tensor[] biases, "
+    "Tensor target_ptr, Tensor source_ptr, str reduce, str act, "
+    "float negative_slope, bool plain_last, bool self_pairs, int tile_size"
+)
 pair_reduce = torch.library.custom_op(
-    "pyg_relational::pair_reduce", reduce_pairs, mutates_args=()
+    "pyg_relational::pair_reduce",
+    reduce_pairs,
+    mutates_args=(),
+    schema=f"({_INPUTS}) -> (Tensor, Tensor, Tensor)",
 )
 pair_reduce_backward = torch.library.custom_op(
-    "pyg_relational::pair_reduce_backward", reduce_pairs_backward, mutates_args=()
+    "pyg_relational::pair_reduce_backward",
+    reduce_pairs_backward,
+    mutates_args=(),
+    schema=f"(Tensor grad_out, Tensor arg, {_INPUTS}) "
+    "-> (Tensor, Tensor, Tensor[], Tensor[])",
 )
 
 
 class EagerPairReduce(torch.autograd.Function):
-    r"""The operator without its registration, whose handling of tensor lists costs
-    about a millisecond a call; used where no compiler looks on."""
+    r"""The operator for calls that no compiler traces: it spares the registered
+    operator's handling of tensor lists, about a millisecond a call, and keeps the
+    layers of a few tiles for the backward pass."""
 
     @staticmethod
     def forward(
@@ -35,9 +49,11 @@ class EagerPairReduce(torch.autograd.Function):
     ) -> tuple[Tensor, Tensor]:
         num_layers = len(layers) // 2
         weights, biases = list(layers[:num_layers]), list(layers[num_layers:])
+        kept: list[TilePass] | None = [] if any(ctx.needs_input_grad) else None
         out, arg, count = reduce_pairs(
-            target, source, weights, biases, target_ptr, source_ptr, *options
+            target, source, weights, biases, target_ptr, source_ptr, *options, kept=kept
         )
+        ctx.kept = kept
         ctx.save_for_backward(arg, target, source, target_ptr, source_ptr, *layers)
         ctx.options = options
         ctx.mark_non_differentiable(count)
@@ -48,6 +64,8 @@ class EagerPairReduce(torch.autograd.Function):
     def backward(ctx: Any, grad_out: Tensor, _: Any) -> tuple[Any, ...]:
         arg, target, source, target_ptr, source_ptr, *layers = ctx.saved_tensors
         num_layers = len(layers) // 2
+        # Freed by the first backward pass; a second one computes them again.
+        kept, ctx.kept = ctx.kept, []
         grad_target, grad_source, grad_weights, grad_biases = reduce_pairs_backward(
             grad_out,
             arg,
@@ -58,6 +76,7 @@ class EagerPairReduce(torch.autograd.Function):
             target_ptr,
             source_ptr,
             *ctx.options,
+            kept=kept,
         )
         return (
             grad_target,

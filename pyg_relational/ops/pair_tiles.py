@@ -82,17 +82,22 @@ class PairList:
         r"""Returns the number of pairs of each target, shape :math:`[N]`."""
         return self.pair_ptr.diff()
 
-    def tiles(self, size: int) -> Iterator[PairTile]:
-        r"""Lists all pairs in order, at most :obj:`size` of them at a time; a
-        :obj:`size` of zero lists them in one tile."""
+    def tiles(self, size: int, skip: int = 0) -> Iterator[PairTile]:
+        r"""Lists all pairs in order, :obj:`size` of them at a time.
+
+        Args:
+            size (int): The number of pairs in a tile; zero puts all in one.
+            skip (int): The number of tiles to leave out first. (default: :obj:`0`)
+        """
         total = int(self.pair_ptr[-1])
         if total == 0:
             return
         if size == 0 or total <= size:
             num_targets = self.source_start.numel()
-            yield self._tile(0, total, 0, num_targets, 0, self.num_sources)
-            return
-        for bound in self._bounds(total, size):
+            bounds = [[0, total, 0, num_targets, 0, self.num_sources]]
+        else:
+            bounds = self._bounds(total, size)
+        for bound in bounds[skip:]:
             yield self._tile(*bound)
 
     def _bounds(self, total: int, size: int) -> list[list[int]]:

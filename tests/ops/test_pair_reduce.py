@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyg_relational.ops import pair_reduce as module
+from pyg_relational.ops import pair_reduce_kernel
 from pyg_relational.ops.pair_reduce import mlp_pair_reduce
 
 ACTIVATIONS = {
@@ -110,6 +111,8 @@ def assert_equals_naive(args, tol=1e-10, **kwargs):
 def small_tiles(monkeypatch):
     # Tiles of eight pairs split sets, and the sources of one target, in many ways.
     monkeypatch.setattr(module, "_tile_size", lambda *_: 8)
+    # The first tile or two are kept for the backward pass, the others are not.
+    monkeypatch.setattr(pair_reduce_kernel, "_KEPT_VALUES", 300)
 
 
 @pytest.mark.parametrize("act", list(ACTIVATIONS))
@@ -294,6 +297,18 @@ def test_registration():
         torch.library.opcheck(
             torch.ops.pyg_relational.pair_reduce.default, (*inputs, False, True, 256)
         )
+
+
+@pytest.mark.parametrize("act", ["relu", "silu"])
+def test_kept_and_recomputed_tiles_agree(act):
+    args = make([6, 9, 20])
+    out = mlp_pair_reduce(*args, act=act)
+    # The first backward pass reads kept layers, the second computes them again.
+    first, second = (
+        torch.autograd.grad(out.sum(), leaves(*args[:3]), retain_graph=True)
+        for _ in range(2)
+    )
+    assert all(torch.equal(x, y) for x, y in zip(first, second, strict=True))
 
 
 def test_repeats_bit_for_bit():
