@@ -10,7 +10,7 @@ import yaml
 
 from pyg_relational import benchmarks
 from pyg_relational.__main__ import main
-from pyg_relational.cli import COMMANDS, reproducing_command
+from pyg_relational.commands import COMMANDS, reproducing_command
 
 WIDTHS = {"in_channels": 10, "out_channels": 10, "u_dim": 12, "readout_channels": [4]}
 OBJECTS = [

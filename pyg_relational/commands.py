@@ -1,0 +1,178 @@
+"""What each command of ``pyg-relational`` does, given its options.
+
+Torch and Lightning are imported by the commands that need them, so that ``--help`` is
+quick.
+"""
+
+import importlib
+import inspect
+import json
+import pkgutil
+import shlex
+import sys
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from pyg_relational import benchmarks
+from pyg_relational.train.files import write_atomic
+from pyg_relational.train.recipe import (
+    load_recipe,
+    recipe_names,
+    resolve,
+    size_names,
+)
+
+PROGRAM = "pyg-relational"
+Options = dict[str, Any]
+# They say where, not what: a recorded command reproduces its figures anywhere.
+PLACES = ("--run-dir", "--data-root", "--record")
+SWITCHES = ("--resume", "--overwrite")
+CONFIGURE = (
+    "recipe",
+    "size",
+    "representation",
+    "model",
+    "seed",
+    "epochs",
+    "max_steps",
+    "data_root",
+    "batch_size",
+    "learning_rate",
+    "baseline",
+    "accelerator",
+    "precision",
+)
+
+
+def list_command(options: Options, argv: list[str]) -> int:
+    """Print recipes with their choices, and benchmarks."""
+    print("recipes:")
+    for name in recipe_names():
+        recipe = load_recipe(name)
+        print(textwrap.indent(textwrap.fill(f"{name}: {recipe['description']}"), "  "))
+        print(f"    --size {', '.join(size_names(recipe))}")
+        for variant, content in recipe.get("representations", {"": recipe}).items():
+            models = ", ".join(content["models"])
+            choice = f"--representation {variant} " if variant else ""
+            print(f"    {choice}--model {models}")
+    print("benchmarks:")
+    for name in benchmark_names():
+        print(f"  {name}")
+    return 0
+
+
+def train_command(options: Options, argv: list[str]) -> int:
+    """Train a recipe, print the table, record the figures if asked."""
+    # Settled before torch is imported: a misspelt recipe is answered at once.
+    resolve(
+        load_recipe(options["recipe"]),
+        options["size"],
+        options["representation"],
+        options["model"],
+    )
+    import torch
+
+    from pyg_relational.train.results import print_table
+    from pyg_relational.train.run import configure, train
+    from pyg_relational.train.tables import record
+
+    if options["threads"] is not None:
+        torch.set_num_threads(options["threads"])
+    # To plain numbers: YAML cannot write the parser's restricted number types.
+    chosen = json.loads(json.dumps({name: options[name] for name in CONFIGURE}))
+    config = configure(**chosen, command=reproducing_command(argv))
+    folder = Path(options["run_dir"] or Path("runs") / run_name(config, options))
+    results = train(config, folder, options["resume"], options["overwrite"])
+    print_table(results)
+    print(f"run folder: {folder}")
+    if options["record"] is not None:
+        record(Path(options["record"]), results)
+    return 0
+
+
+def evaluate_command(options: Options, argv: list[str]) -> int:
+    """Test the model of a run, print the table."""
+    from pyg_relational.train.results import print_table
+    from pyg_relational.train.run import evaluate
+
+    print_table(evaluate(Path(options["run"]), options["data_root"]))
+    return 0
+
+
+def predict_command(options: Options, argv: list[str]) -> int:
+    """Answer the questions about a scene, print answers and probabilities."""
+    from pyg_relational.train.answers import predict, print_answers
+
+    print_answers(predict(Path(options["run"]), Path(options["input"])))
+    return 0
+
+
+def tables_command(options: Options, argv: list[str]) -> int:
+    """Render the recorded figures; with ``--check`` return 1 if the README differs."""
+    from pyg_relational.train.tables import update_readme
+
+    readme, records = Path(options["readme"]), Path(options["records"])
+    same = update_readme(readme, records, options["check"])
+    if options["check"] and not same:
+        print(
+            f"{PROGRAM}: '{readme}' differs from '{records}'; run `{PROGRAM} tables`",
+            file=sys.stderr,
+        )
+        return 1
+    return 0
+
+
+def benchmark_command(options: Options, argv: list[str]) -> int:
+    """Run a benchmark with its own options, print its figures as JSON."""
+    module = importlib.import_module(f"pyg_relational.benchmarks.{argv[1]}")
+    names = inspect.signature(module.run).parameters
+    figures = module.run(**{name: options[name] for name in names})
+    text = json.dumps(figures, indent=2, ensure_ascii=False)
+    print(text)
+    if options["output"] is not None:
+        output = Path(options["output"])
+        write_atomic(output, lambda partial: partial.write_text(text + "\n"))
+    return 0
+
+
+def benchmark_names() -> list[str]:
+    """Return the names of the public modules of ``pyg_relational.benchmarks``."""
+    names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
+    return sorted(name for name in names if not name.startswith("_"))
+
+
+def run_name(config: dict[str, Any], options: Options) -> str:
+    """Return the name of a run; size and representation appear where chosen.
+
+    Args:
+        config (dict): The resolved configuration.
+        options (dict): The options of ``train``.
+    """
+    size = None if options["size"] == "laptop" else options["size"]
+    parts = [config["recipe"], options["representation"], size, config["model_name"]]
+    return "-".join([*filter(None, parts), f"seed{options['seed']}"])
+
+
+def reproducing_command(argv: list[str]) -> str:
+    """Return the command line without the options that only say where to write.
+
+    Args:
+        argv (list[str]): Arguments without the program's name.
+    """
+    kept, skip = [PROGRAM], False
+    for word in argv:
+        if not skip and word.partition("=")[0] not in PLACES + SWITCHES:
+            kept.append(word)
+        skip = word in PLACES
+    return shlex.join(kept)
+
+
+COMMANDS = {
+    "list": list_command,
+    "train": train_command,
+    "evaluate": evaluate_command,
+    "predict": predict_command,
+    "tables": tables_command,
+    "benchmark": benchmark_command,
+}
