@@ -45,11 +45,11 @@ def mlp_pair_reduce(
 
     where :math:`\mathcal{S}(i)` holds the sources of target :math:`i`'s set. Pairs are
     built and reduced in tiles and recomputed in the backward pass, but for as many as
-    64 MB hold, so the extra memory is :math:`O(N + M)`. Half-precision inputs are computed in float32. Non-finite
-    values propagate to the outputs and gradients of their own set, and to the
-    layers' gradients, as in the dense computation. The gradient of a maximum or
-    minimum goes to the first source that attains it. Second derivatives are not
-    available.
+    64 MB hold, so the extra memory is :math:`O(N + M)`. Half-precision inputs are
+    computed in float32. Non-finite values propagate to the outputs and gradients of
+    their own set, and to the layers' gradients, as in the dense computation. The
+    gradient of a maximum or minimum goes to the first source that attains it. Second
+    derivatives are not available.
 
     Args:
         target (torch.Tensor): What the first layer computes of each target, with its
