@@ -44,7 +44,7 @@ class ImageToObjects(nn.Module):
         r"""Resets all learnable parameters of the module."""
         for layer in self.layers:
             if not isinstance(layer, nn.ReLU):
-                layer.reset_parameters()
+                layer.reset_parameters()  # type: ignore[operator]
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         r"""Runs the forward pass."""

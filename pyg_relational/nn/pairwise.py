@@ -103,7 +103,7 @@ class PairwiseMLP(nn.Module):
             nn.init.uniform_(part.weight, -bound, bound)
         nn.init.uniform_(self.lin_r.bias, -bound, bound)
         for lin in self.lins:
-            lin.reset_parameters()
+            lin.reset_parameters()  # type: ignore[operator]
 
     def forward(
         self,
@@ -202,12 +202,12 @@ class PairwiseMLP(nn.Module):
             if reduce == "mean":
                 pairs = pairs.clamp_max(1)
             # The last layer commutes with the sum; its bias counts once a pair.
-            lin = self.lins[0]
-            return F.linear(out, lin.weight) + pairs.clamp_min(0)[:, None] * lin.bias
+            ((weight, bias),) = self._layers()
+            return F.linear(out, weight) + pairs.clamp_min(0)[:, None] * bias
         out = mlp_pair_reduce(
             target,
             source,
-            [(lin.weight, lin.bias) for lin in self.lins],
+            self._layers(),
             target_ptr,
             source_ptr,
             reduce=reduce,
@@ -218,6 +218,9 @@ class PairwiseMLP(nn.Module):
             method=method,
         )
         return segment(out, target_ptr, reduce) if total else out
+
+    def _layers(self) -> list[tuple[Tensor, Tensor]]:
+        return [(lin.weight, lin.bias) for lin in self.lins]  # type: ignore[misc]
 
     def _sums_one_layer(self, reduce: str) -> bool:
         return (

@@ -188,7 +188,7 @@ def _op(
         else:
             y = sums.pairs_forward(method)
         (block.put_sets if total else block.put_targets)(out, y)
-    return (out, *saved)
+    return out, saved[0], saved[1], saved[2]
 
 
 @_op.register_fake

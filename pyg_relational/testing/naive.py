@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 from torch_geometric.data import Data
 
@@ -18,12 +19,14 @@ def pair_value(
 ) -> Tensor:
     r"""Computes a relation as its definition reads: one MLP on the concatenation of
     target, source, edge features and shared features, each a vector."""
-    parts = [(g.lin_r, x_i), (g.lin_l, x_j), (g.lin_edge, edge_attr), (g.lin_u, u)]
-    parts = [(lin, value) for lin, value in parts if lin is not None]
-    weight = torch.cat([lin.weight for lin, _ in parts], dim=1)
-    h = weight @ torch.cat([value for _, value in parts]) + g.lin_r.bias
+    weights, values = [g.lin_r.weight, g.lin_l.weight], [x_i, x_j]
+    for lin, value in ((g.lin_edge, edge_attr), (g.lin_u, u)):
+        if lin is not None and value is not None:
+            weights.append(lin.weight)
+            values.append(value)
+    h = torch.cat(weights, dim=1) @ torch.cat(values) + g.lin_r.bias
     for lin in g.lins:
-        h = lin.weight @ g.activation(h) + lin.bias
+        h = F.linear(g.activation(h), lin.weight, lin.bias)  # type: ignore[arg-type]
     return h if g.plain_last else g.activation(h)
 
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptTensor
@@ -48,7 +50,7 @@ class RelationConv(MessagePassing):
         aggr: str = "sum",
         self_pairs: bool = True,
         method: str = "auto",
-        **kwargs,  # type: ignore[no-untyped-def]
+        **kwargs: Any,
     ) -> None:
         super().__init__(aggr=aggr, **kwargs)
         self.nn = nn
