@@ -100,6 +100,11 @@ def test_values_of_very_different_magnitude(method):
                         n, m), method)  # fmt: skip
 
 
+@pytest.mark.parametrize("slope", [0.0, 1.0])
+def test_extreme_slopes_on_padded_sets(slope):
+    assert_equals_loop(ragged([(3, 5), (4, 7), (4, 8)]), "sorted", slope)
+
+
 @pytest.mark.parametrize("method", ["dense", "auto"])
 @pytest.mark.parametrize("slope", [-0.5, 1.5])
 def test_any_slope_without_order(method, slope):
