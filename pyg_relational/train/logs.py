@@ -10,6 +10,7 @@ from pathlib import Path
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
+from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
 from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
 
 from pyg_relational.train.files import write_atomic
@@ -39,9 +40,25 @@ class EpochLines(Callback):
         print("  ".join(shown), flush=True)
 
 
+class Bar(RichProgressBar):
+    """Lightning's progress bar without the number of the session."""
+
+    def get_metrics(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> dict[str, int | str | float | dict[str, float]]:
+        """Return the metrics to show beside the bar."""
+        metrics = super().get_metrics(trainer, pl_module)
+        metrics.pop("v_num", None)
+        return metrics
+
+
 def progress(monitor: str) -> Callback:
     """Return a progress bar on a terminal, and :class:`EpochLines` elsewhere."""
-    return RichProgressBar(refresh_rate=20) if _terminal() else EpochLines(monitor)
+    if not sys.stdout.isatty():
+        return EpochLines(monitor)
+    # One metric a line: beside each other they are cut off at 80 columns.
+    theme = RichProgressBarTheme(metrics_text_delimiter="\n", metrics_format=".3f")
+    return Bar(refresh_rate=20, theme=theme)
 
 
 def loggers(folder: Path) -> list[Logger]:
@@ -106,7 +123,3 @@ def quiet_lightning() -> Iterator[None]:
     finally:
         for name, level in levels.items():
             logging.getLogger(name).setLevel(level)
-
-
-def _terminal() -> bool:
-    return sys.stdout.isatty()

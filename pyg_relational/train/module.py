@@ -105,7 +105,7 @@ class RelationalModule(pl.LightningModule):
     def training_step(self, batch: Data) -> Tensor:
         """Return the loss of a batch."""
         loss = self.task.loss(self(batch), batch.y)
-        self.log("train/loss", loss, batch_size=batch.num_graphs)
+        self.log("train/loss", loss, batch_size=batch.num_graphs, prog_bar=True)
         return loss
 
     def validation_step(self, batch: Data) -> None:
@@ -137,7 +137,8 @@ class RelationalModule(pl.LightningModule):
         for grouping, values in self.scores.items():
             for name, value in values.items():
                 suffix = "" if grouping == "all" else f"/{name}"
-                self.log(f"{split}/{self.task.metric}{suffix}", value)
+                main = grouping == "all"
+                self.log(f"{split}/{self.task.metric}{suffix}", value, prog_bar=main)
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, which advances at every step."""

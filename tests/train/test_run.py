@@ -146,3 +146,15 @@ def test_wrong_baseline_is_found_before_training(recipe: Path) -> None:
     with pytest.raises(UsageError, match="model DeepSets"):
         train(config, recipe.parent / "run")
     assert not (recipe.parent / "run").exists()
+
+
+def test_progress_bar_on_a_terminal(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setattr("sys.stdout.isatty", lambda: True)
+    monkeypatch.setenv("FORCE_COLOR", "1")
+    config = configure(str(recipe), command="c", baseline=False)
+    train(config, recipe.parent / "run")
+    shown = capsys.readouterr().out
+    assert "val/accuracy" in shown
+    assert "v_num" not in shown
