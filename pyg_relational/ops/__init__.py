@@ -1,6 +1,8 @@
 """Pure functions on ragged sets: exact reductions over all pairs, and conversions."""
 
+from pyg_relational.ops.attention import additive_attention
 from pyg_relational.ops.edges import fully_connected_edges
+from pyg_relational.ops.pair_reduce import mlp_pair_reduce
 from pyg_relational.ops.pair_sum import relu_pair_sum, relu_pair_total
 from pyg_relational.ops.ragged import (
     batch_to_ptr,
@@ -11,10 +13,12 @@ from pyg_relational.ops.ragged import (
 )
 
 __all__ = [
+    "additive_attention",
     "batch_to_ptr",
     "from_dense",
     "fully_connected_edges",
     "gather_sets",
+    "mlp_pair_reduce",
     "ptr_to_batch",
     "relu_pair_sum",
     "relu_pair_total",

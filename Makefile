@@ -1,0 +1,45 @@
+# Two commands on a fresh machine: make demo, make test. Both set themselves up.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip --disable-pip-version-check
+STAMP := $(VENV)/.installed
+
+.PHONY: demo test test-slow lint tables bench scatter clean
+
+demo: $(STAMP)  ## Train the relation network on Sort-of-CLEVR and print its table.
+	$(BIN)/pyg-relational train sort-of-clevr
+
+test: $(STAMP)  ## Run every test but the slow ones.
+	$(BIN)/python -m pytest
+
+test-slow: $(STAMP)  ## Run the tests that take minutes.
+	$(BIN)/python -m pytest -m slow
+
+lint: $(STAMP)  ## Style, types, import direction, results tables.
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+	$(BIN)/pyg-relational tables --check
+
+tables: $(STAMP)  ## Render examples/results/*.json into the README.
+	$(BIN)/pyg-relational tables
+
+bench: $(STAMP)  ## Measure the operators against their alternatives.
+	$(BIN)/pyg-relational benchmark ops
+
+# torch-scatter must be compiled against the torch that is installed, hence no
+# build isolation.
+scatter: $(STAMP)  ## Build torch-scatter against the installed torch.
+	$(PIP) install --quiet --constraint constraints.txt setuptools wheel
+	$(PIP) install --constraint constraints.txt --no-build-isolation torch-scatter
+
+# Installed again only when what is to be installed has changed.
+$(STAMP): pyproject.toml constraints.txt
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,bench,dev]'
+	touch $(STAMP)
+
+clean:  ## Remove the environment and all caches.
+	rm -rf $(VENV) build *.egg-info .pytest_cache .mypy_cache .ruff_cache
