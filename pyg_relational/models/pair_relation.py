@@ -3,7 +3,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pyg_relational.nn import PairwiseMLP
-from pyg_relational.nn.sets import shared_rows
+from pyg_relational.nn.sets import set_ptr
+from pyg_relational.ops import ptr_to_batch
 
 
 class PairRelation(nn.Module):
@@ -93,7 +94,8 @@ class PairRelation(nn.Module):
         target, source = self.relation.project(x, x)
         shared = self.relation.project_u(u)
         if shared is not None:
-            target = target + shared_rows(shared, batch, x.size(0))
+            ptr = set_ptr(batch, x.size(0), shared.size(0), x.device)
+            target = target + shared[ptr_to_batch(ptr, x.size(0))]
         return self.relation.relate(
             target[edge_index[1]] + source[edge_index[0]], edge_attr
         )

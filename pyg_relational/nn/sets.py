@@ -1,4 +1,4 @@
-"""Which objects form a set, and what a set's rows share."""
+"""Which objects form a set."""
 
 import torch
 from torch import Tensor
@@ -34,31 +34,3 @@ def set_ptr(
             f"{batch.numel()} entries)"
         )
     return batch_to_ptr(batch, batch_size)
-
-
-def shared_rows(u: Tensor, batch: Tensor | None, num_rows: int) -> Tensor:
-    r"""Repeats what each set shares, :math:`[B, F]`, for its rows, :math:`[N, F]`.
-
-    Args:
-        u (torch.Tensor): One row a set.
-        batch (torch.Tensor, optional): The set of each row; one set by default.
-        num_rows (int): The number of rows :math:`N`.
-
-    Raises:
-        ValueError: If there are fewer sets than :obj:`batch` names.
-    """
-    if batch is None:
-        if u.size(0) != 1:
-            raise ValueError(
-                f"'u' must have one row for a single graph (got {u.size(0)}); pass "
-                f"'batch' for several graphs"
-            )
-        return u.expand(num_rows, -1)
-    # The last entry is the largest: 'batch' ascends.
-    known = not torch.compiler.is_compiling() and batch.numel() > 0
-    if known and int(batch[-1]) >= u.size(0):
-        raise ValueError(
-            f"'u' must have one row per graph (got {u.size(0)} rows, but 'batch' "
-            f"names graph {int(batch[-1])})"
-        )
-    return u[batch]

@@ -5,7 +5,8 @@ from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptTensor
 
 from pyg_relational.nn.pairwise import PairwiseMLP
-from pyg_relational.nn.sets import set_ptr, shared_rows
+from pyg_relational.nn.sets import set_ptr
+from pyg_relational.ops import ptr_to_batch
 
 
 class RelationConv(MessagePassing):
@@ -89,17 +90,17 @@ class RelationConv(MessagePassing):
         batch_l, batch_r = batch if isinstance(batch, tuple) else (batch, batch)
         target, source = self.nn.project(x_r, x_l)
         shared = self.nn.project_u(u)
+        if batch_size is None and u is not None:
+            batch_size = u.size(0)
+        ptr_r = set_ptr(batch_r, target.size(0), batch_size, target.device)
         if shared is not None:
-            target = target + shared_rows(shared, batch_r, target.size(0))
+            target = target + shared[ptr_to_batch(ptr_r, target.size(0))]
         if edge_index is not None:
             return self.propagate(
                 edge_index, h=(source, target), edge_attr=edge_attr, size=None
             )
         if edge_attr is not None:
             raise ValueError("'edge_attr' needs 'edge_index' (got None)")
-        if batch_size is None and u is not None:
-            batch_size = u.size(0)
-        ptr_r = set_ptr(batch_r, target.size(0), batch_size, target.device)
         if batch_l is batch_r and x_l is x_r:
             ptr_l = ptr_r
         else:
