@@ -15,6 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from pyg_relational import benchmarks
+from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import write_atomic
 from pyg_relational.train.recipe import (
     load_recipe,
@@ -127,7 +128,10 @@ def benchmark_command(options: Options, argv: list[str]) -> int:
     """Run a benchmark with its own options, print its figures as JSON."""
     module = importlib.import_module(f"pyg_relational.benchmarks.{argv[1]}")
     names = inspect.signature(module.run).parameters
-    figures = module.run(**{name: options[name] for name in names})
+    try:
+        figures = module.run(**{name: options[name] for name in names})
+    except ValueError as error:
+        raise UsageError(f"benchmark {argv[1]}: {error}") from error
     text = json.dumps(figures, indent=2, ensure_ascii=False)
     print(text)
     if options["output"] is not None:

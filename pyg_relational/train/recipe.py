@@ -22,6 +22,17 @@ SECTIONS = {
     "representations",
     "sizes",
 }
+# Keys of the resolved parts: required, then optional.
+PARTS = {
+    "dataset": ({"class", "root", "args"}, {"follow_batch"}),
+    "model": ({"class", "args"}, set()),
+    "baseline": ({"class", "args"}, set()),
+    "optimizer": ({"class", "learning_rate", "weight_decay", "warmup_steps"}, set()),
+    "budget": (
+        {"max_epochs", "batch_size", "validate_every", "patience"},
+        {"max_steps", "max_minutes"},
+    ),
+}
 REQUIRED = {"name", "description", "dataset", "model", "optimizer", "budget"}
 
 
@@ -90,7 +101,8 @@ def resolve(
         baseline_name, baseline, optimizer, budget, published``.
 
     Raises:
-        UsageError: If one of the names is not in the recipe.
+        UsageError: If one of the names is not in the recipe, or a part of it lacks a
+            key or has an unknown one.
     """
     variants = recipe.get("representations", {})
     if representation is None and variants:
@@ -113,7 +125,7 @@ def resolve(
     models = merged.get("models", {})
     model_name = model or merged["model"]
     baseline_name = merged.get("baseline")
-    return {
+    config = {
         "recipe": merged["name"],
         "size": size,
         "representation": representation,
@@ -126,12 +138,31 @@ def resolve(
         "budget": merged["budget"],
         "published": merged.get("published", []),
     }
+    for part, (required, optional) in PARTS.items():
+        if config[part] is not None:
+            _check_keys(config["recipe"], part, config[part], required, optional)
+    return config
 
 
 def _pick(options: dict[str, Any], name: str, what: str) -> Any:
     if name not in options:
         raise UsageError(f"unknown {what} '{name}'; {nearest_names(name, options)}")
     return options[name]
+
+
+def _check_keys(
+    recipe: str, part: str, content: Any, required: set[str], optional: set[str]
+) -> None:
+    where = f"'{part}' of recipe '{recipe}'"
+    if not isinstance(content, dict):
+        raise UsageError(f"{where} must be a mapping, not {content!r}")
+    known = required | optional
+    for key in sorted(set(content) - known):
+        raise UsageError(
+            f"{where} has an unknown key '{key}'; {nearest_names(key, known)}"
+        )
+    if missing := sorted(required - set(content)):
+        raise UsageError(f"{where} lacks {', '.join(missing)}")
 
 
 def _merge(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import torch
 
 from pyg_relational.train import pictures
 from pyg_relational.train.environment import versions
+from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import write_json
 from pyg_relational.train.fit import FitResult, build_data, build_module, fit, test
 from pyg_relational.train.recipe import load_recipe, resolve
@@ -60,8 +61,10 @@ def configure(
         dict: The resolved configuration, which ``config.yaml`` records.
 
     Raises:
-        UsageError: If a name is not in the recipe.
+        UsageError: If a name is not in the recipe, or there is no GPU to use.
     """
+    if accelerator == "gpu" and not torch.cuda.is_available():
+        raise UsageError("--accelerator gpu: torch finds no GPU; use --accelerator cpu")
     config = resolve(load_recipe(recipe), size, representation, model)
     overrides = {
         ("budget", "max_epochs"): epochs,

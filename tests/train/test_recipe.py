@@ -80,3 +80,34 @@ def test_damaged_recipe(tmp_path: Path, text: str, message: str) -> None:
     path.write_text(text)
     with pytest.raises(UsageError, match=message):
         load_recipe(str(path))
+
+
+@pytest.mark.parametrize(
+    ("section", "key", "value", "message"),
+    [
+        (
+            "budget",
+            "max_epoch",
+            3,
+            "unknown key 'max_epoch'; did you mean 'max_epochs'",
+        ),
+        ("dataset", "root", None, "'dataset' of recipe 'tiny' lacks root"),
+    ],
+)
+def test_keys_of_parts(
+    recipe: Path, section: str, key: str, value: object, message: str
+) -> None:
+    content = load_recipe(str(recipe))
+    if value is None:
+        del content[section][key]
+    else:
+        content[section][key] = value
+    with pytest.raises(UsageError, match=message):
+        resolve(content)
+
+
+def test_part_must_be_a_mapping(recipe: Path) -> None:
+    content = load_recipe(str(recipe))
+    content["optimizer"] = "Adam"
+    with pytest.raises(UsageError, match="must be a mapping, not 'Adam'"):
+        resolve(content)

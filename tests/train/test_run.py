@@ -40,12 +40,26 @@ def test_run_folder_is_complete(finished_run: Path) -> None:
     assert not list(finished_run.rglob("*.partial"))
 
 
-def test_tested_weights_are_those_that_validated_best(finished_run: Path) -> None:
-    checkpoint = torch.load(
-        finished_run / "checkpoints" / "best.ckpt", weights_only=True
+def test_tested_weights_are_those_that_validated_best(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    step = RelationalModule.training_step
+
+    def worse_in_the_second_epoch(
+        module: RelationalModule, batch: object
+    ) -> torch.Tensor:
+        return step(module, batch) * (1 if module.current_epoch == 0 else -100)
+
+    monkeypatch.setattr(RelationalModule, "training_step", worse_in_the_second_epoch)
+    folder = recipe.parent / "run"
+    train(configure(str(recipe), command="c", baseline=False), folder)
+    best, last = (
+        torch.load(folder / "checkpoints" / name, weights_only=True)["state_dict"]
+        for name in ("best.ckpt", "last.ckpt")
     )
-    for name, weight in load_model(finished_run).state_dict().items():
-        assert weight.equal(checkpoint["state_dict"][f"model.{name}"])
+    for name, weight in load_model(folder).state_dict().items():
+        assert weight.equal(best[f"model.{name}"])
+        assert not weight.equal(last[f"model.{name}"])
 
 
 def test_evaluate_finds_the_recorded_figures(finished_run: Path) -> None:
@@ -158,3 +172,23 @@ def test_progress_bar_on_a_terminal(
     shown = capsys.readouterr().out
     assert "val/accuracy" in shown
     assert "v_num" not in shown
+
+
+def test_time_budget_ends_training(recipe: Path) -> None:
+    config = configure(str(recipe), command="c", baseline=False, epochs=50)
+    config["budget"]["max_minutes"] = 1e-6
+    results = train(config, recipe.parent / "run")
+    assert results["training"]["steps"] < 8
+
+
+def test_early_stopping(recipe: Path) -> None:
+    config = configure(str(recipe), command="c", baseline=False, epochs=50)
+    config["budget"]["patience"] = 1
+    config["optimizer"]["learning_rate"] = 0.0
+    assert train(config, recipe.parent / "run")["training"]["epochs"] == 2
+
+
+@pytest.mark.skipif(torch.cuda.is_available(), reason="needs a machine without GPU")
+def test_missing_gpu(recipe: Path) -> None:
+    with pytest.raises(UsageError, match="torch finds no GPU"):
+        configure(str(recipe), command="c", accelerator="gpu")
