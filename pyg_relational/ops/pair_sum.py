@@ -230,6 +230,12 @@ def _op_backward(
             grads = sums.sorted_backward(g, above, below, order)
         else:
             grads = sums.pairs_backward(g, method)
+        if block.set_index is None:
+            # [S, n, H] -> [N, H]: the block is the whole batch
+            return (
+                grads[0].reshape(target.shape).to(target.dtype),
+                grads[1].reshape(source.shape).to(source.dtype),
+            )
         block.put_targets(grad_target, grads[0])
         block.put_sources(grad_source, grads[1])
     return grad_target, grad_source

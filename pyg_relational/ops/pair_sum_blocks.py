@@ -1,5 +1,6 @@
 """Rectified pair sums of one block of sets, sorted or pair by pair."""
 
+import math
 from collections.abc import Iterator
 
 import torch
@@ -115,7 +116,8 @@ class SumBlock:
 
     def pairs_forward(self, method: str) -> Tensor:
         r"""Sums over explicit pairs, :math:`[S, n, H]` or :math:`[S, H]`."""
-        out = torch.zeros_like(self.a[:, 0] if self.total else self.a)
+        like = self.a[:, 0] if self.total else self.a
+        out = torch.zeros_like(like) if self.total else torch.empty_like(like)
         for sets, targets, pairs, hidden in self._tiles(method):
             F.leaky_relu_(pairs, self.slope)
             if hidden is not None:
@@ -128,7 +130,7 @@ class SumBlock:
 
     def pairs_backward(self, g: Tensor, method: str) -> tuple[Tensor, Tensor]:
         r"""As :meth:`sorted_backward`, over explicit pairs."""
-        grad_a, grad_b = torch.empty_like(self.a), torch.zeros_like(self.b)
+        grad_a, grad_b = torch.empty_like(self.a), torch.empty_like(self.b)
         g = _fill(g.to(self.a.dtype).expand_as(self.a), self.block.target_mask, 0.0)
         for sets, targets, pairs, hidden in self._tiles(method):
             slopes = _slope_(pairs, self.slope)
@@ -136,7 +138,11 @@ class SumBlock:
                 slopes.masked_fill_(hidden, 0.0)
             part = g[sets, targets]
             torch.mul(slopes.sum(2), part, out=grad_a[sets, targets])
-            grad_b[sets] += slopes.mul_(part.unsqueeze(2)).sum(1)
+            slopes.mul_(part.unsqueeze(2))
+            if targets.start == 0:
+                torch.sum(slopes, dim=1, out=grad_b[sets])
+            else:
+                grad_b[sets] += slopes.sum(1)
         return grad_a, grad_b
 
     def _tiles(
@@ -148,12 +154,17 @@ class SumBlock:
         budget = self.a.numel() * self.b.size(1) if method == "dense" else _TILE
         row = max(self.b.size(1) * width, 1)
         step_n = min(max(budget // row, 1), n)
-        step_s = max(budget // (row * step_n), 1)
+        step_s = min(max(budget // (row * step_n), 1), num_sets)
+        # One buffer for all tiles: it stays in the cache.
+        buffer = self.a.new_empty(step_s * step_n * row)
         for s in range(0, num_sets, step_s):
             sets = slice(s, min(s + step_s, num_sets))
             for i in range(0, n, step_n):
                 targets = slice(i, min(i + step_n, n))
-                pairs = self.a[sets, targets].unsqueeze(2) + self.b[sets].unsqueeze(1)
+                a, b = self.a[sets, targets].unsqueeze(2), self.b[sets].unsqueeze(1)
+                shape = (*a.shape[:2], *b.shape[2:])
+                pairs = buffer[: math.prod(shape)].view(shape)
+                torch.add(a, b, out=pairs)
                 yield sets, targets, pairs, self._hidden(sets, targets)
 
     def _hidden(self, sets: slice, targets: slice) -> Tensor | None:

@@ -107,9 +107,10 @@ class RelationAggregation(Aggregation):
             raise ValueError("'edge_attr' needs 'edge_index' (got None)")
         if u_batch is not None:
             rows, ptr = gather_sets(ptr, u_batch)
-            target, source = target[rows], source[rows]
+            target, source = target.index_select(0, rows), source.index_select(0, rows)
         if shared is not None:
-            target = target + shared[ptr_to_batch(ptr, target.size(0))]
+            owner = ptr_to_batch(ptr, target.size(0))
+            target = target + shared.index_select(0, owner)
         return self.nn.reduce(
             target,
             source,
