@@ -1,8 +1,10 @@
 """The ``pyg-relational`` command line: options and errors."""
 
 import importlib
+import inspect
 import re
 import sys
+from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
 from jsonargparse import ActionYesNo, ArgumentParser
@@ -189,7 +191,7 @@ def _tables_parser() -> Parser:
 
 def _benchmark_parser(argv: list[str]) -> Parser:
     parser = Parser(
-        description="Run a benchmark, print its figures as JSON.", allow_abbrev=False
+        description="Run a benchmark, print its figures.", allow_abbrev=False
     )
     add = parser.add_argument
     add("name", type=str, help="name of a benchmark (see `list`)")
@@ -199,5 +201,17 @@ def _benchmark_parser(argv: list[str]) -> Parser:
             hint = nearest_names(argv[1], benchmark_names())
             raise UsageError(f"unknown benchmark '{argv[1]}'; {hint}")
         module = importlib.import_module(f"pyg_relational.benchmarks.{argv[1]}")
-        parser.add_function_arguments(module.run)
+        _add_function(parser, module.run)
     return parser
+
+
+def _add_function(parser: Parser, function: Callable[..., Any]) -> None:
+    """Adds a function's arguments as options; a bool is a switch without a value."""
+    switches = [
+        name
+        for name, parameter in inspect.signature(function).parameters.items()
+        if parameter.default is False
+    ]
+    parser.add_function_arguments(function, skip=set(switches))
+    for name in switches:
+        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true")

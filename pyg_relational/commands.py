@@ -125,7 +125,7 @@ def tables_command(options: Options, argv: list[str]) -> int:
 
 
 def benchmark_command(options: Options, argv: list[str]) -> int:
-    """Run a benchmark with its own options, print its figures as JSON."""
+    """Run a benchmark with its own options, print its summary, or else JSON."""
     module = importlib.import_module(f"pyg_relational.benchmarks.{argv[1]}")
     names = inspect.signature(module.run).parameters
     try:
@@ -133,7 +133,7 @@ def benchmark_command(options: Options, argv: list[str]) -> int:
     except ValueError as error:
         raise UsageError(f"benchmark {argv[1]}: {error}") from error
     text = json.dumps(figures, indent=2, ensure_ascii=False)
-    print(text)
+    print(module.summary(figures) if hasattr(module, "summary") else text)
     if options["output"] is not None:
         output = Path(options["output"])
         write_atomic(output, lambda partial: partial.write_text(text + "\n"))

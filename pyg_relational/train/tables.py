@@ -64,8 +64,11 @@ def render(content: dict[str, Any]) -> str:
     Figures are the mean over seeds and, from two seeds on, ± the standard deviation.
 
     Args:
-        content (dict): The content of a record.
+        content (dict): The content of a record: of runs, or of a benchmark, whose
+            ``table`` has ``columns``, ``rows`` (of text) and a ``caption``.
     """
+    if "table" in content:
+        return _render_benchmark(content["table"])
     runs = content["runs"]
     columns = [
         (grouping, name)
@@ -90,6 +93,12 @@ def render(content: dict[str, Any]) -> str:
         lines.append(f"| {entry['name']} | " + " | ".join(cells) + " |")
     notes = [f"{note}." for note in published_notes(content["published"])]
     return "\n".join([*lines, "", _caption(content), *notes]) + "\n"
+
+
+def _render_benchmark(table: dict[str, Any]) -> str:
+    lines = [table["columns"], ["---"] * len(table["columns"]), *table["rows"]]
+    rows = ["| " + " | ".join(cells) + " |" for cells in lines]
+    return "\n".join([*rows, "", table["caption"]]) + "\n"
 
 
 def render_readme(readme: Path, records: Path) -> tuple[str, str]:
