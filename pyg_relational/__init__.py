@@ -1,5 +1,25 @@
-"""Relational reasoning for PyTorch Geometric."""
+"""Relational reasoning for PyTorch Geometric.
+
+Subpackages load when they are first used, so that ``import pyg_relational`` costs
+nothing: ``ops`` (exact all-pairs operators), ``nn`` (layers), ``models``, ``datasets``
+and ``testing``.
+"""
+
+from importlib import import_module
+from types import ModuleType
 
 from pyg_relational.version import __version__
 
+SUBPACKAGES = ("datasets", "models", "nn", "ops", "testing")
+
 __all__ = ["__version__"]
+
+
+def __getattr__(name: str) -> ModuleType:
+    if name in SUBPACKAGES:
+        return import_module(f"{__name__}.{name}")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+
+
+def __dir__() -> list[str]:
+    return sorted([*__all__, *SUBPACKAGES])

@@ -1,0 +1,42 @@
+"""What importing the package costs and what it brings along."""
+
+import subprocess
+import sys
+
+EXTRAS = (
+    "pytorch_lightning",
+    "torchmetrics",
+    "ogb",
+    "matplotlib",
+    "transformers",
+    "jsonargparse",
+    "rich",
+)
+
+
+def run(code: str) -> str:
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    )
+    return done.stdout
+
+
+def test_the_library_imports_no_extra() -> None:
+    code = (
+        "import sys, pyg_relational as p; p.ops, p.nn, p.models, p.datasets, p.testing;"
+        f"print([name for name in {EXTRAS} if name in sys.modules])"
+    )
+    assert run(code).strip() == "[]"
+
+
+def test_importing_the_package_alone_imports_nothing_heavy() -> None:
+    code = "import sys, pyg_relational; print('torch' in sys.modules)"
+    assert run(code).strip() == "False"
+
+
+def test_unknown_names_are_attribute_errors() -> None:
+    code = (
+        "import pyg_relational\ntry: pyg_relational.layers\n"
+        "except AttributeError as error: print(error)"
+    )
+    assert "no attribute 'layers'" in run(code)
