@@ -1,5 +1,8 @@
 import json
 import math
+import random
+import shlex
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -94,8 +97,6 @@ def test_a_baseline_that_fails_leaves_a_note(monkeypatch: pytest.MonkeyPatch) ->
 
 
 def test_methods_take_turns() -> None:
-    import random
-
     seen: list[str] = []
     calls = {name: (lambda name=name: seen.append(name)) for name in "abc"}
     samples = measure.in_turns(
@@ -201,7 +202,8 @@ def test_command(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     names = "sets-6,deep,pair-sum-100k,pair-sum-1m,relation-100,relation-300"
-    arguments = ["benchmark", "ops", "--quick", "--repeats", "1", "--cases", names]
+    arguments = ["benchmark", "ops", "--quick", "--threads", "1", "--repeats", "1"]
+    arguments += ["--cases", names]
     assert main(arguments) == 0
     shown = capsys.readouterr()
     assert "times faster than PyG on complete edges" in shown.out
@@ -214,6 +216,7 @@ def test_command(
     assert picture.startswith(b"\x89PNG")
     rendered = render(content)
     assert rendered.splitlines()[1] == "| --- | --- | --- |"
+    assert content["command"] == "pyg-relational " + shlex.join(arguments)
     assert content["command"] in rendered
 
 
@@ -234,3 +237,13 @@ def test_requests_that_cannot_be_met(
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert main(["benchmark", "ops", *arguments]) == 2
     assert message in capsys.readouterr().err
+
+
+def test_slow_calls_are_measured_once() -> None:
+    results = Runner("cpu", 3, 0).run(replace(RELATION, limit=0.0))["methods"]
+    for name in RELATION.methods:
+        assert len(results[name]["training"]["seconds"]) == 1
+        assert results[name]["training"]["note"].startswith("measured once")
+    results = Runner("cpu", 3, 0).run(RELATION)["methods"]
+    assert len(results["auto"]["training"]["seconds"]) == 3
+    assert "note" not in results["auto"]["training"]

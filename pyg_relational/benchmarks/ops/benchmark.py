@@ -1,5 +1,7 @@
 """The run: every case, the bounds of the machine, a file and a picture."""
 
+import gc
+import inspect
 import sys
 from pathlib import Path
 from typing import Any, Literal
@@ -7,7 +9,7 @@ from typing import Any, Literal
 import torch
 
 from pyg_relational.benchmarks.ops.bound import bounds
-from pyg_relational.benchmarks.ops.cases import all_cases
+from pyg_relational.benchmarks.ops.cases import Case, all_cases
 from pyg_relational.benchmarks.ops.plot import draw
 from pyg_relational.benchmarks.ops.report import exponents, floors, table
 from pyg_relational.benchmarks.ops.run_case import Runner
@@ -66,16 +68,8 @@ def run(
         kind = hardware(device)
     finally:
         torch.set_num_threads(before)
-    command = "pyg-relational benchmark ops" + "".join(
-        [
-            " --quick" * quick,
-            f" --device {device}" * (device != "cpu"),
-            f" --threads {threads}" * (threads is not None),
-            f" --repeats {repeats}" * (repeats != 15),
-            f" --seed {seed}" * (seed != 0),
-            f" --cases {cases}" * (cases is not None),
-        ]
-    )
+    options = {"device": device, "threads": threads, "repeats": repeats, "seed": seed}
+    command = _command(quick, {**options, "cases": cases})
     rows = floors(measured["cases"], quick)
     where = kind.get("accelerator") or f"{kind['threads']} threads, {kind['processor']}"
     figures = {
@@ -95,7 +89,18 @@ def run(
     return figures
 
 
-def _choose(quick: bool, names: str | None) -> list[Any]:
+def _command(quick: bool, options: dict[str, Any]) -> str:
+    """Returns the command line; where it writes is left out, as are defaults."""
+    defaults = inspect.signature(run).parameters
+    chosen = [
+        f"--{name} {value}"
+        for name, value in options.items()
+        if value != defaults[name].default
+    ]
+    return " ".join(["pyg-relational benchmark ops", *["--quick"] * quick, *chosen])
+
+
+def _choose(quick: bool, names: str | None) -> list[Case]:
     available = {case.key: case for case in all_cases(quick)}
     if names is None:
         return [*available.values()]
@@ -107,11 +112,18 @@ def _choose(quick: bool, names: str | None) -> list[Any]:
     return [available[name] for name in names.split(",")]
 
 
-def _measure(chosen: list[Any], runner: Runner, quick: bool) -> dict[str, Any]:
+def _measure(chosen: list[Case], runner: Runner, quick: bool) -> dict[str, Any]:
     sizes = {"size": 256, "megabytes": 16} if quick else {}
     rates = bounds(runner.device, **sizes)
     results = []
-    for number, case in enumerate(chosen, start=1):
-        print(f"{number}/{len(chosen)} {case.describe()}", file=sys.stderr, flush=True)
-        results.append(runner.run(case))
+    # What was imported stays: collecting garbage before a call need not look at it.
+    gc.collect()
+    gc.freeze()
+    try:
+        for number, case in enumerate(chosen, start=1):
+            progress = f"{number}/{len(chosen)} {case.describe()}"
+            print(progress, file=sys.stderr, flush=True)
+            results.append(runner.run(case))
+    finally:
+        gc.unfreeze()
     return {"bounds": rates, "cases": results}

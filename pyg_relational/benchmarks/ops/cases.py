@@ -25,7 +25,8 @@ class Case:
         plain_last (bool): Whether the relation's last layer has no activation.
             (default: `True`)
         series (str): The growth curve the case is a point of, if any.
-        limit (float): Seconds; a call expected to take longer is left out.
+        limit (float): Seconds; a call over all pairs that is expected to take
+            longer is left out, any other that does is measured once.
             (default: `60.0`)
         budget (float): Seconds; no further round starts after it. (default: `25.0`)
     """

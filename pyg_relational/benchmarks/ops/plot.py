@@ -4,14 +4,24 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from pyg_relational.benchmarks.ops.methods import LABELS
+from pyg_relational.benchmarks.ops.methods import LABELS, OURS
 from pyg_relational.train.files import write_atomic
 
 TITLES = {
     "relation": "relation with one hidden layer of 64, one set",
     "attention": "additive attention, 4 heads x 16, one set",
 }
-COLOURS = {name: f"C{number}" for number, name in enumerate(LABELS)}
+# Ours are solid and cold, the others dashed and warm.
+COLOURS = {
+    "textbook": "#d62728",
+    "compiled": "#ff9896",
+    "edges": "#ff7f0e",
+    "keops": "#8c564b",
+    "auto": "black",
+    "sorted": "#1f77b4",
+    "tiled": "#17becf",
+    "dense": "#9467bd",
+}
 
 
 def draw(path: Path, cases: list[dict[str, Any]]) -> None:
@@ -47,12 +57,12 @@ def _lines(axes: Any, cases: list[dict[str, Any]], key: str, scale: float) -> No
         # A call below the noise of the measurement has no place on a log axis.
         points = [(n, value) for n, value in points if value > 0]
         if points:
-            width = 3 if method == "auto" else 1.2
             axes.plot(
                 *zip(*points, strict=True),
                 marker="o",
                 markersize=4,
-                linewidth=width,
+                linewidth=3 if method == "auto" else 1.2,
+                linestyle="-" if method in OURS else "--",
                 zorder=1 if method == "auto" else 2,
                 color=COLOURS[method],
                 label=LABELS[method],
