@@ -1,10 +1,12 @@
 """The one data module: the three splits of any dataset of this package."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
+from torch_geometric.transforms import BaseTransform
 
 from pyg_relational.train.errors import UsageError
 
@@ -23,6 +25,8 @@ class RelationalDataModule(pl.LightningDataModule):
             ``<name>_batch`` that assigns them to graphs. (default: ``None``)
         keep (Collection[str], optional): Attributes to batch; ``None`` batches all.
             Batching costs time for every attribute. (default: ``None``)
+        augment (Sequence[BaseTransform]): Transforms of training batches.
+            (default: ``()``)
 
     Raises:
         UsageError: If the dataset does not take the arguments.
@@ -36,6 +40,7 @@ class RelationalDataModule(pl.LightningDataModule):
         batch_size: int,
         follow_batch: list[str] | None = None,
         keep: Collection[str] | None = None,
+        augment: Sequence[BaseTransform] = (),
     ) -> None:
         super().__init__()
         self.dataset_class = dataset_class
@@ -44,6 +49,7 @@ class RelationalDataModule(pl.LightningDataModule):
         self.batch_size = batch_size
         self.follow_batch = follow_batch
         self.keep = keep
+        self.augment = augment
         self.datasets: dict[str, Any] = {}
 
     def setup(self, stage: str | None = None) -> None:
@@ -75,6 +81,13 @@ class RelationalDataModule(pl.LightningDataModule):
     def test_dataloader(self) -> DataLoader:
         """Return batches of the test split."""
         return self._loader("test", shuffle=False)
+
+    def on_after_batch_transfer(self, batch: Data, dataloader_idx: int) -> Data:
+        """Augment a batch if it is one to train on."""
+        if self.trainer is not None and self.trainer.training:
+            for transform in self.augment:
+                batch = transform(batch)
+        return batch
 
     def _loader(self, split: str, shuffle: bool) -> DataLoader:
         dataset = self.dataset(split)

@@ -19,7 +19,11 @@ from torch import nn
 from pyg_relational.train.datamodule import RelationalDataModule
 from pyg_relational.train.logs import loggers, merge_metrics, progress, quiet_lightning
 from pyg_relational.train.module import RelationalModule
-from pyg_relational.train.registry import build_model, dataset_class
+from pyg_relational.train.registry import (
+    build_model,
+    dataset_class,
+    transform_class,
+)
 from pyg_relational.train.run_folder import prepare, save_model
 from pyg_relational.train.tasks import Task
 
@@ -143,6 +147,7 @@ def build_data(
         batch_size=config["budget"]["batch_size"],
         follow_batch=follow,
         keep={*module.inputs, *groups, *follow, "y", "num_nodes"},
+        augment=[transform_class(name)() for name in spec.get("augment", [])],
     )
 
 

@@ -24,7 +24,7 @@ SECTIONS = {
 }
 # Keys of the resolved parts: required, then optional.
 PARTS = {
-    "dataset": ({"class", "root", "args"}, {"follow_batch"}),
+    "dataset": ({"class", "root", "args"}, {"follow_batch", "augment"}),
     "model": ({"class", "args"}, set()),
     "baseline": ({"class", "args"}, set()),
     "optimizer": ({"class", "learning_rate", "weight_decay", "warmup_steps"}, set()),

@@ -5,6 +5,7 @@ from typing import Any
 
 from torch import nn
 from torch.utils.data import Dataset
+from torch_geometric.transforms import BaseTransform
 
 from pyg_relational.train.errors import UsageError, nearest_names
 
@@ -25,6 +26,15 @@ def dataset_class(name: str) -> type[Any]:
         UsageError: If there is none.
     """
     return _class("pyg_relational.datasets", name, Dataset)
+
+
+def transform_class(name: str) -> type[BaseTransform]:
+    """Return the transform of :mod:`pyg_relational.transforms` with this class name.
+
+    Raises:
+        UsageError: If there is none.
+    """
+    return _class("pyg_relational.transforms", name, BaseTransform)
 
 
 def build_model(spec: dict[str, Any]) -> nn.Module:

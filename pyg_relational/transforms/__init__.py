@@ -1,0 +1,5 @@
+"""Transforms of data and batches."""
+
+from pyg_relational.transforms.permute_colours import PermuteColours
+
+__all__ = ["PermuteColours"]
