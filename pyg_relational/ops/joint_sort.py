@@ -6,12 +6,16 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from pyg_relational.ops.workspace import Workspace
+
 _LOW = 0xFFFFFFFF
 _FLIP = 0x7FFFFFFF
 _PARALLEL = 1 << 19  # elements from which threads pay
 
 
-def joint_sort(target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
+def joint_sort(
+    target: Tensor, source: Tensor, workspace: Workspace | None = None
+) -> tuple[Tensor, Tensor]:
     r"""Sorts each row of targets together with the same row of sources.
 
     Equal keys keep targets before sources, and the order within each group. Zeros of
@@ -23,6 +27,8 @@ def joint_sort(target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
     Args:
         target (torch.Tensor): Keys, shape :math:`[R, n]`, free of NaN.
         source (torch.Tensor): Keys, shape :math:`[R, m]`, free of NaN.
+        workspace (Workspace, optional): Where the results may live; the next sort
+            with it overwrites them. (default: :obj:`None`)
 
     Returns:
         (torch.Tensor, torch.Tensor): The keys in ascending order, shape
@@ -34,24 +40,29 @@ def joint_sort(target: Tensor, source: Tensor) -> tuple[Tensor, Tensor]:
         keys = torch.cat([target, source], dim=1).add_(0.0)
         values, index = keys.sort(dim=1, stable=True)
         return values, index
+    workspace = workspace or Workspace(target.device)
     rows, n = target.shape
-    size = n + source.size(1)
-    packed = torch.empty(rows, size, dtype=torch.long)
-    # [R, L] of 64 bits -> [R, L, 2] of 32: index below, key above (little-endian)
-    halves = packed.view(torch.int32).view(rows, size, 2)
-    keys = torch.empty(rows, size)
+    shape = rows, n + source.size(1)
+    keys = workspace.empty("keys", shape, torch.float32)
     torch.add(target, 0.0, out=keys[:, :n])
     torch.add(source, 0.0, out=keys[:, n:])
-    halves[..., 1] = _flip(keys.view(torch.int32))
-    halves[..., 0] = torch.arange(size, dtype=torch.int32)
+    packed = workspace.empty("packed", shape, torch.long)
+    # [R, L] of 64 bits -> [R, L, 2] of 32: index below, key above (little-endian)
+    halves = packed.view(torch.int32).view(*shape, 2)
+    _flip_(keys.view(torch.int32), workspace)
+    halves[..., 1] = keys.view(torch.int32)
+    halves[..., 0] = torch.arange(shape[1], dtype=torch.int32)
     _sort_rows(packed)
-    values = _flip(halves[..., 1].contiguous()).view(torch.float32)
-    return values, packed.bitwise_and_(_LOW)
+    keys.view(torch.int32).copy_(halves[..., 1])
+    _flip_(keys.view(torch.int32), workspace)
+    return keys, packed.bitwise_and_(_LOW)
 
 
-def _flip(bits: Tensor) -> Tensor:
+def _flip_(bits: Tensor, workspace: Workspace) -> None:
     # Negative floats order backwards as integers: flip all bits but the sign.
-    return bits ^ (bits >> 31).bitwise_and_(_FLIP)
+    sign = workspace.empty("sign", tuple(bits.shape), torch.int32)
+    torch.bitwise_right_shift(bits, 31, out=sign)
+    bits.bitwise_xor_(sign.bitwise_and_(_FLIP))
 
 
 def _sort_rows(packed: Tensor) -> None:

@@ -71,11 +71,17 @@ class SumBlock:
         largest = torch.finfo(a.dtype).max
         rows_a = _rows(_fill(a, block.target_mask, largest))
         rows_b = _rows(_fill(b, block.source_mask, -largest))
+        met_a, met_b = _room(above, rows_a, block), _room(below, rows_b, block)
         if self.total:
-            met_a, met_b = sorted_ranks(rows_a, rows_b)
+            sorted_ranks(rows_a, rows_b, met_a, met_b)
         else:
+            # Own terms are subtracted below: keep the digits that this needs.
+            y = torch.empty_like(
+                rows_a, dtype=a.dtype if self.self_pairs else torch.float64
+            )
+            indices = _room(order, rows_a, block)
             linear = self._linear() if self.slope else None
-            y, met_a, met_b, indices = sorted_sum(rows_a, rows_b, self.slope, linear)
+            sorted_sum(rows_a, rows_b, self.slope, linear, y, met_a, met_b, indices)
             _save(order, indices, block, "targets")
         if not self.self_pairs:
             met_self = _rows(a + b > 0).int()
@@ -106,7 +112,9 @@ class SumBlock:
             # The last place of a padded set is padding, whose gradient is zero.
             real = block.target_mask.unsqueeze(2).expand(g.shape)
             indices = indices.masked_fill(~_rows(real), block.num_targets - 1)
-        grad_b = _columns(sorted_sum_backward(_rows(g), met_b, indices), block)
+        sums = torch.empty(met_b.shape, dtype=self._sum_dtype(), device=g.device)
+        sorted_sum_backward(_rows(g), met_b, indices, sums)
+        grad_b = _columns(sums, block)
         if self.slope:
             everyone = g.double().sum(1, keepdim=True)
             grad_b = (1 - self.slope) * grad_b + self.slope * everyone
@@ -183,6 +191,11 @@ class SumBlock:
             hidden = same if hidden is None else hidden | same
         return hidden
 
+    def _sum_dtype(self) -> torch.dtype:
+        # Further terms are added in float64.
+        plain = self.self_pairs and not self.slope
+        return self.a.dtype if plain else torch.float64
+
     def _self(self, dtype: torch.dtype) -> Tensor:
         return F.leaky_relu(self.a.to(dtype) + self.b.to(dtype), self.slope)
 
@@ -237,11 +250,16 @@ def _columns(x: Tensor, block: Block) -> Tensor:
     return x.view(block.num_sets, -1, x.size(1)).transpose(1, 2)
 
 
-def _save(buffer: Tensor, rows: Tensor, block: Block, side: str) -> None:
+def _room(buffer: Tensor, rows: Tensor, block: Block) -> Tensor:
+    """Where a block writes what it saves: in place if it is the whole batch, in the
+    layout that sorting makes."""
     if block.set_index is None:
-        # The block is the whole batch: keep the layout that sorting made.
-        buffer.view(-1).copy_(rows.flatten())
-    else:
+        return buffer.view(rows.shape)
+    return torch.empty_like(rows, dtype=buffer.dtype)
+
+
+def _save(buffer: Tensor, rows: Tensor, block: Block, side: str) -> None:
+    if block.set_index is not None:
         getattr(block, f"put_{side}")(buffer, _columns(rows, block))
 
 

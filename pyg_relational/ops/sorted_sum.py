@@ -7,18 +7,27 @@ import torch
 from torch import Tensor
 
 from pyg_relational.ops.joint_sort import joint_sort
+from pyg_relational.ops.workspace import Workspace
 
 _CHUNK = 1 << 19  # keys sorted at once: a few buffers of 4 MB, which caches hold
 
 
 def sorted_sum(
-    a: Tensor, b: Tensor, slope: float, b_sum: Tensor | None
-) -> tuple[Tensor, Tensor, Tensor, Tensor]:
+    a: Tensor,
+    b: Tensor,
+    slope: float,
+    b_sum: Tensor | None,
+    out: Tensor,
+    above: Tensor,
+    below: Tensor,
+    order: Tensor,
+) -> None:
     r"""Computes :math:`y_i = \sum_j \mathrm{LeakyReLU}(a_i + b_j)` in every row.
 
     With :math:`\beta = -b` and both groups sorted together, the pairs above zero of
     :math:`a_i` are the :math:`\beta_j` before it. Prefix sums start at the smallest
-    :math:`\beta`, so terms that do not belong to a sum are never subtracted from it.
+    :math:`\beta` and are taken in float64, so terms that do not belong to a sum are
+    never subtracted from it.
 
     Args:
         a (torch.Tensor): Finite values, shape :math:`[R, n]`; padding must be the
@@ -27,74 +36,87 @@ def sorted_sum(
             lowest finite value.
         slope (float): The slope below zero.
         b_sum (torch.Tensor, optional): Sums of :math:`b` without padding in float64,
-            shape :math:`[R, 1]`, and the number of real sources in a second column;
+            shape :math:`[R, 2]`, and the number of real sources in a second column;
             needed where :obj:`slope` is not zero.
-
-    Returns:
-        Sums in float64 :math:`[R, n]`; how many sources each target meets above zero,
-        :math:`[R, n]`; how many targets each source does not, :math:`[R, m]`; and the
-        ascending order of the targets, :math:`[R, n]`; the latter three int32.
+        out (torch.Tensor): Receives the sums, shape :math:`[R, n]`.
+        above (torch.Tensor): Receives how many sources each target meets above zero,
+            int32, shape :math:`[R, n]`.
+        below (torch.Tensor): Receives how many targets each source does not meet
+            above zero, int32, shape :math:`[R, m]`.
+        order (torch.Tensor): Receives the ascending order of the targets, int32,
+            shape :math:`[R, n]`.
     """
     (num_rows, n), m = a.shape, b.size(1)
-    out = a.new_empty(num_rows, n, dtype=torch.float64)
-    above, order = (a.new_empty(num_rows, n, dtype=torch.int32) for _ in range(2))
-    below = a.new_empty(num_rows, m, dtype=torch.int32)
+    space = Workspace(a.device)
     for rows in _chunks(num_rows, n + m):
-        values, index, is_source, met = _ranks(a[rows], b[rows], above, below, rows)
-        beta = values.double()
-        sums = beta * met - (beta * is_source).cumsum(1)
-        if b_sum is not None:
-            linear = beta * b_sum[rows, 1:] + b_sum[rows, :1]
-            sums = sums.mul_(1 - slope).add_(linear, alpha=slope)
+        values, index, is_source, met = _ranks(a, b, above, below, rows, space)
+        shape = tuple(values.shape)
+        sums = space.empty("sums", shape, torch.float64).copy_(values)
+        prefix = space.empty("prefix", shape, torch.float64)
+        torch.mul(sums, is_source, out=prefix).cumsum_(1)
+        if b_sum is None:
+            sums.mul_(met).sub_(prefix)
+        else:
+            linear = sums * b_sum[rows, 1:] + b_sum[rows, :1]
+            sums.mul_(met).sub_(prefix).mul_(1 - slope).add_(linear, alpha=slope)
         # Only the targets' sums are wanted; the sources' are meaningless.
-        out[rows] = torch.empty_like(sums).scatter_(1, index, sums)[:, :n]
-        order[rows] = _compress(~is_source, index).view(-1, n)
-    return out, above, below, order
+        sums = space.empty("out", shape, out.dtype).copy_(sums)
+        joint = space.empty("joint", shape, out.dtype).scatter_(1, index, sums)
+        out[rows] = joint[:, :n]
+        order[rows] = _targets(is_source, index, n, space)
 
 
-def sorted_ranks(a: Tensor, b: Tensor) -> tuple[Tensor, Tensor]:
+def sorted_ranks(a: Tensor, b: Tensor, above: Tensor, below: Tensor) -> None:
     r"""Computes only the ranks :obj:`above` and :obj:`below` of :func:`sorted_sum`."""
-    above = torch.empty_like(a, dtype=torch.int32)
-    below = torch.empty_like(b, dtype=torch.int32)
+    space = Workspace(a.device)
     for rows in _chunks(a.size(0), a.size(1) + b.size(1)):
-        _ranks(a[rows], b[rows], above, below, rows)
-    return above, below
+        _ranks(a, b, above, below, rows, space)
 
 
-def sorted_sum_backward(g: Tensor, below: Tensor, order: Tensor) -> Tensor:
+def sorted_sum_backward(g: Tensor, below: Tensor, order: Tensor, out: Tensor) -> None:
     r"""Sums, for every source, the gradients of the targets it meets above zero.
 
     Args:
         g (torch.Tensor): Gradients of the targets, zero in padding, :math:`[R, n]`.
         below (torch.Tensor): From :func:`sorted_sum`, shape :math:`[R, m]`.
         order (torch.Tensor): From :func:`sorted_sum`, shape :math:`[R, n]`.
-
-    Returns:
-        torch.Tensor: Sums in float64, shape :math:`[R, m]`.
+        out (torch.Tensor): Receives the sums, shape :math:`[R, m]`.
     """
     (num_rows, n), m = g.shape, below.size(1)
-    out = g.new_empty(num_rows, m, dtype=torch.float64)
+    space = Workspace(g.device)
     for rows in _chunks(num_rows, n + m):
-        sums = g.new_zeros(len(g[rows]), n + 1, dtype=torch.float64)
+        count = len(g[rows])
+        index = space.empty("index", (count, n), torch.long).copy_(order[rows])
+        taken = space.empty("taken", (count, n), g.dtype)
+        torch.gather(g[rows], 1, index, out=taken)
+        sums = space.empty("sums", (count, n + 1), torch.float64)
         # The targets above a source are the last ones: sum from that end.
-        sums[:, 1:] = g[rows].gather(1, order[rows].long()).flip(1)
-        torch.gather(sums.cumsum(1), 1, n - below[rows].long(), out=out[rows])
-    return out
+        sums[:, 0] = 0
+        sums[:, 1:] = taken.flip(1)
+        sums.cumsum_(1)
+        place = space.empty("place", (count, m), torch.long).copy_(below[rows])
+        place.neg_().add_(n)
+        met = space.empty("met", (count, m), torch.float64)
+        out[rows] = torch.gather(sums, 1, place, out=met)
 
 
 def _ranks(
-    a: Tensor, b: Tensor, above: Tensor, below: Tensor, rows: slice
+    a: Tensor, b: Tensor, above: Tensor, below: Tensor, rows: slice, space: Workspace
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
     n = a.size(1)
-    values, index = joint_sort(a, b.neg())
-    is_source = index >= n
-    met = is_source.cumsum(1, dtype=torch.int32)
+    beta = space.empty("beta", tuple(b[rows].shape), b.dtype)
+    values, index = joint_sort(a[rows], torch.neg(b[rows], out=beta), space)
+    shape = tuple(index.shape)
+    is_source = torch.ge(index, n, out=space.empty("is_source", shape, torch.bool))
+    met = space.empty("met", shape, torch.int32)
+    torch.cumsum(is_source, 1, dtype=torch.int32, out=met)
     # A source's rank is its place less the sources up to it (a selection in
     # arithmetic, which is faster than torch.where).
-    place = torch.arange(1, index.size(1) + 1, dtype=torch.int32, device=a.device)
-    rank = (place - 2 * met).mul_(is_source).add_(met)
-    rank = torch.empty_like(rank).scatter_(1, index, rank)
-    above[rows], below[rows] = rank[:, :n], rank[:, n:]
+    place = torch.arange(1, shape[1] + 1, dtype=torch.int32, device=a.device)
+    rank = torch.mul(met, -2, out=space.empty("rank", shape, torch.int32))
+    rank.add_(place).mul_(is_source).add_(met)
+    joint = space.empty("joint", shape, torch.int32).scatter_(1, index, rank)
+    above[rows], below[rows] = joint[:, :n], joint[:, n:]
     return values, index, is_source, met
 
 
@@ -104,8 +126,14 @@ def _chunks(num_rows: int, length: int) -> Iterator[slice]:
         yield slice(start, start + step)
 
 
-def _compress(mask: Tensor, x: Tensor) -> Tensor:
-    if x.device.type != "cpu":
-        return x[mask]
+def _targets(is_source: Tensor, index: Tensor, n: int, space: Workspace) -> Tensor:
+    """The entries of the targets in each row, in their order."""
+    is_target = space.empty("is_target", tuple(index.shape), torch.bool)
+    torch.logical_not(is_source, out=is_target)
+    if index.device.type != "cpu":
+        return index[is_target].view(-1, n)
     # NumPy's compress is several times faster than a masked selection.
-    return torch.from_numpy(np.compress(mask.numpy().ravel(), x.numpy().ravel()))
+    out = space.empty("targets", (len(index), n), torch.long)
+    flat = index.numpy().ravel(), out.numpy().ravel()
+    np.compress(is_target.numpy().ravel(), flat[0], out=flat[1])
+    return out
