@@ -9,6 +9,7 @@ from pyg_relational.ops import attention_blocks as work
 from pyg_relational.ops import attention_dense as dense
 from pyg_relational.ops import attention_sorted as by_rank
 from pyg_relational.ops.checks import check_choice, check_pair_inputs, check_sets
+from pyg_relational.ops.eager import Eager
 
 METHODS = ("auto", "sorted", "dense")
 _WHOLE = (True, False)  # one block that is the whole batch, sorted: fills everything
@@ -76,10 +77,12 @@ def additive_attention(
     dtype = torch.promote_types(torch.promote_types(dtype, value.dtype), torch.float32)
     s, t, v = (x.to(dtype) for x in inputs)
     target_ptr, source_ptr = check_pair_inputs(s, t, target_ptr, source_ptr)
-    out: Tensor
-    out, *_ = _forward(
-        s, t, v, target_ptr, source_ptr, float(negative_slope), method, save
-    )
+    tensors = s, t, v, target_ptr, source_ptr
+    options = float(negative_slope), method, save
+    if torch.compiler.is_compiling():
+        out = _op(*tensors, *options)[0]
+    else:
+        out = Eager.apply(_keep_all, _eager_backward, len(tensors), *tensors, *options)
     return out.to(value.dtype)
 
 
@@ -116,7 +119,6 @@ def _check(
         )
 
 
-@torch.library.custom_op("pyg_relational::additive_attention", mutates_args=())
 def _forward(
     s: Tensor,
     t: Tensor,
@@ -155,7 +157,17 @@ def _forward(
     return outputs
 
 
-@torch.library.custom_op("pyg_relational::additive_attention_backward", mutates_args=())
+_op = torch.library.custom_op(
+    "pyg_relational::additive_attention", _forward, mutates_args=()
+)
+
+
+def _keep_all(*arguments: Any) -> tuple[Tensor, ...]:
+    """The result, and all that the operator returns for the backward."""
+    outputs = _forward(*arguments)
+    return outputs[0], *outputs
+
+
 def _backward(
     grad: Tensor,
     out: Tensor,
@@ -195,6 +207,16 @@ def _backward(
     return outputs
 
 
+_op_backward = torch.library.custom_op(
+    "pyg_relational::additive_attention_backward", _backward, mutates_args=()
+)
+
+
+def _eager_backward(grad: Tensor, *arguments: Any) -> tuple[Tensor, Tensor, Tensor]:
+    inputs, kept, options = arguments[:5], arguments[5:9], arguments[9:11]
+    return _backward(grad, *kept, *inputs, *options)
+
+
 def _empty_outputs(
     s: Tensor, t: Tensor, v: Tensor, save: bool
 ) -> tuple[Tensor, Tensor, Tensor, Tensor]:
@@ -209,7 +231,7 @@ def _contiguous_like(x: Tensor) -> Tensor:
     return torch.empty_like(x, memory_format=torch.contiguous_format)
 
 
-@_forward.register_fake
+@_op.register_fake
 def _(
     s: Tensor,
     t: Tensor,
@@ -223,7 +245,7 @@ def _(
     return _empty_outputs(s, t, v, save)
 
 
-@_backward.register_fake
+@_op_backward.register_fake
 def _(grad: Tensor, *args: Any) -> tuple[Tensor, Tensor, Tensor]:
     s, t, v = args[4:7]
     return _contiguous_like(s), _contiguous_like(t), _contiguous_like(v)
@@ -241,8 +263,8 @@ def _differentiate(
 ) -> tuple[Tensor | None, ...]:
     if grad is None:
         return (None,) * 8
-    grads = _backward(grad.contiguous(), *ctx.saved_tensors, ctx.slope, ctx.method)
+    grads = _op_backward(grad.contiguous(), *ctx.saved_tensors, ctx.slope, ctx.method)
     return *grads, None, None, None, None, None
 
 
-_forward.register_autograd(_differentiate, setup_context=_save)
+_op.register_autograd(_differentiate, setup_context=_save)

@@ -10,6 +10,7 @@ from pyg_relational.ops.checks import (
     check_pair_inputs,
     check_sets,
 )
+from pyg_relational.ops.eager import Eager
 from pyg_relational.ops.pair_sum_blocks import SumBlock, is_finite
 
 METHODS = ("auto", "sorted", "dense", "tiled")
@@ -141,16 +142,12 @@ def _pair_sum(
     check_choice(method, METHODS, "method")
     check_choice(reduce, REDUCTIONS, "reduce")
     target_ptr, source_ptr = check_pair_inputs(target, source, target_ptr, source_ptr)
-    out = _op(
-        target,
-        source,
-        target_ptr,
-        source_ptr,
-        float(negative_slope),
-        self_pairs,
-        method,
-        total,
-    )[0]
+    tensors = target, source, target_ptr, source_ptr
+    options = float(negative_slope), self_pairs, method, total
+    if torch.compiler.is_compiling():
+        out = _op(*tensors, *options)[0]
+    else:
+        out = Eager.apply(_forward, _backward, len(tensors), *tensors, *options)
     if reduce == "sum":
         return out
     count = source_ptr.diff() - (0 if self_pairs else 1)
@@ -162,8 +159,7 @@ def _per_row(value: Tensor, ptr: Tensor, x: Tensor) -> Tensor:
     return value.repeat_interleave(ptr.diff(), output_size=x.size(0))
 
 
-@torch.library.custom_op("pyg_relational::relu_pair_sum", mutates_args=())
-def _op(
+def _forward(
     target: Tensor,
     source: Tensor,
     target_ptr: Tensor,
@@ -191,6 +187,11 @@ def _op(
     return out, saved[0], saved[1], saved[2]
 
 
+_op = torch.library.custom_op(
+    "pyg_relational::relu_pair_sum", _forward, mutates_args=()
+)
+
+
 @_op.register_fake
 def _(
     target: Tensor,
@@ -205,8 +206,7 @@ def _(
     return _empty(target, source, target_ptr, total)
 
 
-@torch.library.custom_op("pyg_relational::relu_pair_sum_backward", mutates_args=())
-def _op_backward(
+def _backward(
     grad: Tensor,
     target: Tensor,
     source: Tensor,
@@ -241,6 +241,11 @@ def _op_backward(
     return grad_target, grad_source
 
 
+_op_backward = torch.library.custom_op(
+    "pyg_relational::relu_pair_sum_backward", _backward, mutates_args=()
+)
+
+
 @_op_backward.register_fake
 def _(
     grad: Tensor, target: Tensor, source: Tensor, *args: object
@@ -257,7 +262,7 @@ def _setup_context(ctx, inputs, output) -> None:  # type: ignore[no-untyped-def]
     ctx.set_materialize_grads(False)
 
 
-def _backward(ctx, grad, *_):  # type: ignore[no-untyped-def]
+def _differentiate(ctx, grad, *_):  # type: ignore[no-untyped-def]
     if grad is None:
         return (None,) * 8
     target, source, target_ptr, source_ptr, *saved = ctx.saved_tensors
@@ -267,7 +272,7 @@ def _backward(ctx, grad, *_):  # type: ignore[no-untyped-def]
     return (*grads, *(None,) * 6)
 
 
-_op.register_autograd(_backward, setup_context=_setup_context)
+_op.register_autograd(_differentiate, setup_context=_setup_context)
 
 
 def _empty(
