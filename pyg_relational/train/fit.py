@@ -129,6 +129,7 @@ def build_module(config: dict[str, Any], model: nn.Module) -> RelationalModule:
         optimizer=settings["class"],
         learning_rate=settings["learning_rate"],
         weight_decay=settings["weight_decay"],
+        betas=settings.get("betas", (0.9, 0.999)),
         warmup_steps=settings["warmup_steps"],
     )
 

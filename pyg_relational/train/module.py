@@ -49,6 +49,8 @@ class RelationalModule(pl.LightningModule):
         optimizer (str): ``"Adam"`` or ``"AdamW"``. (default: ``"AdamW"``)
         learning_rate (float): Learning rate after the warm-up. (default: ``1e-3``)
         weight_decay (float): Weight decay. (default: ``0.0``)
+        betas (Sequence[float]): Decay of the running mean and square of gradients.
+            (default: ``(0.9, 0.999)``)
         warmup_steps (int): Steps of linear warm-up, before a cosine that ends at zero
             with the budget. (default: ``0``)
 
@@ -65,6 +67,7 @@ class RelationalModule(pl.LightningModule):
         optimizer: str = "AdamW",
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
+        betas: Sequence[float] = (0.9, 0.999),
         warmup_steps: int = 0,
     ) -> None:
         super().__init__()
@@ -77,6 +80,7 @@ class RelationalModule(pl.LightningModule):
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
+        self.betas = (betas[0], betas[1])
         self.warmup_steps = warmup_steps
         self.inputs = inspect.signature(model.forward).parameters
         self.score = GroupedMean(self.groups)
@@ -143,7 +147,11 @@ class RelationalModule(pl.LightningModule):
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, which advances at every step."""
         optimizer = OPTIMIZERS[self.optimizer](
-            self.parameters(), lr=self.learning_rate, weight_decay=self.weight_decay
+            self.parameters(),
+            lr=self.learning_rate,
+            weight_decay=self.weight_decay,
+            betas=self.betas,
+            fused=True,
         )
         total = self.trainer.estimated_stepping_batches
         schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -27,7 +27,10 @@ PARTS = {
     "dataset": ({"class", "root", "args"}, {"follow_batch", "augment"}),
     "model": ({"class", "args"}, set()),
     "baseline": ({"class", "args"}, set()),
-    "optimizer": ({"class", "learning_rate", "weight_decay", "warmup_steps"}, set()),
+    "optimizer": (
+        {"class", "learning_rate", "weight_decay", "warmup_steps"},
+        {"betas"},
+    ),
     "budget": (
         {"max_epochs", "batch_size", "validate_every", "patience"},
         {"max_steps", "max_minutes"},
