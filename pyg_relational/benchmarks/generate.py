@@ -1,16 +1,14 @@
 """How long generating Sort-of-CLEVR takes, from nothing to the stored dataset."""
 
-import platform
 import tempfile
 import time
-from pathlib import Path
 from typing import Any
 
 import torch
-import torch_geometric
 
 from pyg_relational.datasets.sort_of_clevr import SortOfCLEVR
 from pyg_relational.datasets.sort_of_clevr_questions import REPRESENTATIONS
+from pyg_relational.train.environment import hardware, versions
 
 
 def run(num_scenes: int = 10_000, repeats: int = 3) -> dict[str, Any]:
@@ -48,11 +46,8 @@ def run(num_scenes: int = 10_000, repeats: int = 3) -> dict[str, Any]:
     return results | {
         "num_scenes": num_scenes,
         "questions_per_scene": 20,
-        "threads": 1,
-        "processor": _processor(),
-        "python": platform.python_version(),
-        "torch": torch.__version__,
-        "torch_geometric": torch_geometric.__version__,
+        "hardware": hardware() | {"threads": 1},
+        "versions": versions(),
     }
 
 
@@ -61,13 +56,3 @@ def _measure(representation: str, num_scenes: int) -> float:
         start = time.perf_counter()
         SortOfCLEVR(root, representation=representation, num_train=num_scenes)
         return time.perf_counter() - start
-
-
-def _processor() -> str:
-    """Returns the processor's model name; Linux keeps it in `/proc/cpuinfo`."""
-    cpuinfo = Path("/proc/cpuinfo")
-    if cpuinfo.is_file():
-        for line in cpuinfo.read_text().splitlines():
-            if line.startswith("model name"):
-                return line.partition(":")[2].strip()
-    return platform.processor() or platform.machine()

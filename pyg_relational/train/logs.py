@@ -41,7 +41,7 @@ class EpochLines(Callback):
 
 
 class Bar(RichProgressBar):
-    """Lightning's progress bar without the number of the session."""
+    """Lightning's progress bar without the number of the attempt."""
 
     def get_metrics(
         self, trainer: pl.Trainer, pl_module: pl.LightningModule
@@ -62,14 +62,14 @@ def progress(monitor: str) -> Callback:
 
 
 def loggers(folder: Path) -> list[Logger]:
-    """Return the loggers of one session of a run.
+    """Return the loggers of one attempt at a run.
 
-    A resumed run is a further session: it gets a CSV file of its own, because the
+    A resumed run is a further attempt: it gets a CSV file of its own, because the
     logger would otherwise delete the earlier one; :func:`merge_metrics` joins them.
     """
-    session = len(list((folder / "logs").glob("session-*")))
+    attempt = len(list((folder / "logs").glob("attempt-*")))
     return [
-        CSVLogger(folder, name="logs", version=f"session-{session:03d}"),
+        CSVLogger(folder, name="logs", version=f"attempt-{attempt:03d}"),
         TensorBoardLogger(
             folder, name="tensorboard", version="", default_hp_metric=False
         ),
@@ -77,17 +77,17 @@ def loggers(folder: Path) -> list[Logger]:
 
 
 def merge_metrics(folder: Path) -> list[dict[str, str]]:
-    """Join the CSV files of all sessions into ``metrics.csv`` and return its rows.
+    """Join the CSV files of all attempts into ``metrics.csv`` and return its rows.
 
-    Where sessions overlap in steps, the later session counts.
+    Where attempts overlap in steps, the later attempt counts.
     """
     rows: list[dict[str, str]] = []
-    for path in sorted((folder / "logs").glob("session-*/metrics.csv")):
+    for path in sorted((folder / "logs").glob("attempt-*/metrics.csv")):
         with path.open(newline="") as file:
-            session = list(csv.DictReader(file))
-        first = min((int(row["step"]) for row in session), default=None)
+            attempt = list(csv.DictReader(file))
+        first = min((int(row["step"]) for row in attempt), default=None)
         if first is not None:
-            rows = [row for row in rows if int(row["step"]) < first] + session
+            rows = [row for row in rows if int(row["step"]) < first] + attempt
     names = list(dict.fromkeys(name for row in rows for name in row))
 
     def write(partial: Path) -> None:

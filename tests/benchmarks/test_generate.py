@@ -21,7 +21,8 @@ def test_both_representations_are_measured_on_one_thread(monkeypatch):
         assert sum(v < results[name]["seconds"] for v in values) == 1
         assert min(values) > 0
     assert torch.get_num_threads() == threads
-    assert results["processor"]
+    assert results["hardware"]["processor"]
+    assert results["hardware"]["threads"] == 1
 
 
 def test_numbers_below_one_are_refused():
