@@ -174,8 +174,9 @@ def _caption(content: dict[str, Any]) -> str:
     over = f"seed {seeds}"
     if len(runs) > 1:
         over = f"mean ± standard deviation over seeds {seeds}"
-    minutes = sorted(f"{run['training']['seconds'] / 60:.1f}" for run in runs)
-    minutes = list(dict.fromkeys([minutes[0], minutes[-1]]))
+    seconds = [run["training"]["seconds"] for run in runs]
+    ends = (min(seconds) / 60, max(seconds) / 60)
+    minutes = list(dict.fromkeys(f"{end:.1f}" for end in ends))
     kinds = sorted({_hardware(run["hardware"]) for run in runs})
     unit = "Accuracy in %" if content["metric"] == "accuracy" else "Mean absolute error"
     return (
@@ -186,4 +187,5 @@ def _caption(content: dict[str, Any]) -> str:
 
 def _hardware(kind: dict[str, Any]) -> str:
     device = kind.get("accelerator")
-    return device or f"{kind['threads']} threads of {kind['processor']}"
+    threads = "1 thread" if kind["threads"] == 1 else f"{kind['threads']} threads"
+    return device or f"{threads} of {kind['processor']}"
