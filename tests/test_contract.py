@@ -19,7 +19,6 @@ from pyg_relational.nn import (
 )
 from pyg_relational.testing import CHECKS, Part, all_pairs, pair_value
 
-
 # They go through scatter and segment, which torch-scatter replaces where installed.
 pytestmark = pytest.mark.scatter
 

@@ -1,13 +1,11 @@
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
 from pyg_relational.nn.checks import check_features, check_optional
-from pyg_relational.nn.sets import set_ptr
-from pyg_relational.ops import gather_sets, ptr_to_batch
+from pyg_relational.nn.sets import ask, set_ptr
 
 
 class DeepSets(nn.Module):
@@ -89,9 +87,6 @@ class DeepSets(nn.Module):
         if batch_size is None and u is not None and u_batch is None:
             batch_size = u.size(0)
         ptr = set_ptr(batch, x.size(0), batch_size, x.device)
-        if u_batch is not None:
-            rows, ptr = gather_sets(ptr, u_batch)
-            x = x[rows]
         if u is not None:
-            x = torch.cat([x, u[ptr_to_batch(ptr, x.size(0))]], dim=-1)
+            x, ptr, *_ = ask(x, ptr, u, u_batch)
         return self.readout(segment(self.encoder(x), ptr, "sum"))

@@ -4,6 +4,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 
 from pyg_relational.nn import PairwiseMLP, RelationAggregation
+from pyg_relational.nn.checks import check_features, check_optional
+from pyg_relational.nn.sets import ask, set_ptr
 
 
 class RelationNetwork(nn.Module):
@@ -14,11 +16,18 @@ class RelationNetwork(nn.Module):
         \mathbf{y}_s = f \Big( \sum_{i, j \in s}
         g(\mathbf{x}_i, \mathbf{x}_j, \mathbf{u}) \Big)
 
+    With :obj:`object_channels`, an MLP reads each object together with the question
+    before objects are paired. Depth then costs :math:`N` rows instead of
+    :math:`N^2`, and a single hidden layer of :math:`g` keeps all pairs at the price
+    of a sort; the paper pairs raw objects.
+
     Args:
         in_channels (int): The width of an object.
         out_channels (int): The width of the answer.
         relation_channels (list of int): The widths of the layers of :math:`g`.
         readout_channels (list of int): The hidden widths of :math:`f`.
+        object_channels (list of int): The widths of the layers that each object
+            passes before it is paired. (default: :obj:`()`)
         edge_dim (int, optional): The width of edge features. (default: :obj:`None`)
         u_dim (int, optional): The width of a question. (default: :obj:`None`)
         act (str): The activation of :math:`g` and :math:`f`.
@@ -44,6 +53,7 @@ class RelationNetwork(nn.Module):
         out_channels: int,
         relation_channels: Sequence[int] = (256, 256, 256, 256),
         readout_channels: Sequence[int] = (256, 256),
+        object_channels: Sequence[int] = (),
         edge_dim: int | None = None,
         u_dim: int | None = None,
         act: str = "relu",
@@ -53,6 +63,12 @@ class RelationNetwork(nn.Module):
         method: str = "auto",
     ) -> None:
         super().__init__()
+        self.in_channels, self.u_dim = in_channels, u_dim
+        self.encoder = None
+        if object_channels:
+            channels = [in_channels + (u_dim or 0), *object_channels]
+            self.encoder = MLP(channels, act=act, norm=None, plain_last=False)
+            in_channels, u_dim = object_channels[-1], None
         relation = PairwiseMLP(
             in_channels,
             relation_channels,
@@ -67,6 +83,8 @@ class RelationNetwork(nn.Module):
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
+        if self.encoder is not None:
+            self.encoder.reset_parameters()
         self.relation.reset_parameters()
         self.readout.reset_parameters()
 
@@ -97,12 +115,18 @@ class RelationNetwork(nn.Module):
         """
         if batch_size is None and u is not None and u_batch is None:
             batch_size = u.size(0)
-        if batch is None and not x.size(0) and batch_size is None:
-            batch_size = 1
+        ptr = set_ptr(batch, x.size(0), batch_size, x.device)
+        if self.encoder is not None:
+            check_features(x, self.in_channels, "x")
+            check_optional(u, self.u_dim, "u", "u_dim")
+            if u is not None:
+                x, ptr, edge_index, edge_attr = ask(
+                    x, ptr, u, u_batch, edge_index, edge_attr
+                )
+            x, u, u_batch = self.encoder(x), None, None
         h = self.relation(
             x,
-            batch,
-            dim_size=batch_size,
+            ptr=ptr,
             u=u,
             u_batch=u_batch,
             edge_index=edge_index,

@@ -1,9 +1,9 @@
-"""Which objects form a set."""
+"""Which objects form a set, and sets that are asked several questions."""
 
 import torch
 from torch import Tensor
 
-from pyg_relational.ops import batch_to_ptr
+from pyg_relational.ops import batch_to_ptr, gather_sets, ptr_to_batch
 
 
 def set_ptr(
@@ -34,3 +34,101 @@ def set_ptr(
             f"{batch.numel()} entries)"
         )
     return batch_to_ptr(batch, batch_size)
+
+
+def repeat_edges(
+    ptr: Tensor, out_ptr: Tensor, index: Tensor, edge_index: Tensor
+) -> tuple[Tensor, Tensor]:
+    r"""Repeats the edges of sets that were repeated by
+    :func:`pyg_relational.ops.gather_sets`.
+
+    Args:
+        ptr (torch.Tensor): Boundaries of the sets, shape :math:`[B + 1]`.
+        out_ptr (torch.Tensor): Boundaries of the repeated sets, :math:`[Q + 1]`.
+        index (torch.Tensor): Which set each repeated one is, shape :math:`[Q]`.
+        edge_index (torch.Tensor): Edges between the rows of the sets, in any order,
+            shape :math:`[2, E]`.
+
+    Returns:
+        (torch.Tensor, torch.Tensor): Edges between the rows of the repeated sets, and
+        which edge each of them was.
+    """
+    # A set's last boundary is the first that exceeds its rows.
+    owner = torch.searchsorted(ptr, edge_index[1], right=True) - 1
+    order = owner.argsort(stable=True)
+    edge_ptr = batch_to_ptr(owner[order], ptr.numel() - 1)
+    rows, edge_out_ptr = gather_sets(edge_ptr, index)
+    kept = order[rows]
+    shift = (out_ptr[:-1] - ptr[index])[ptr_to_batch(edge_out_ptr, kept.numel())]
+    return edge_index[:, kept] + shift, kept
+
+
+def check_questions(u: Tensor, u_batch: Tensor | None, num_sets: int) -> None:
+    r"""Raises a :class:`ValueError` unless each row of :obj:`u` belongs to a set.
+
+    Args:
+        u (torch.Tensor): One row per set or question, shape :math:`[Q, *]`.
+        u_batch (torch.Tensor, optional): The set of each row, shape :math:`[Q]`; by
+            default row :math:`s` belongs to set :math:`s`.
+        num_sets (int): The number of sets.
+    """
+    if u_batch is None:
+        if u.size(0) != num_sets:
+            raise ValueError(
+                f"'u' must have one row per set (got {u.size(0)} rows for "
+                f"{num_sets} sets); for several questions a set pass 'u_batch', "
+                f"which DataLoader(..., follow_batch=['u']) makes"
+            )
+        return
+    if u_batch.numel() != u.size(0):
+        raise ValueError(
+            f"'u_batch' must name the set of each row of 'u' (got "
+            f"{u_batch.numel()} entries for {u.size(0)} rows)"
+        )
+    if u_batch.numel() and not torch.compiler.is_compiling():
+        low, high = (int(value) for value in u_batch.aminmax())
+        if low < 0 or high >= num_sets:
+            raise ValueError(
+                f"'u_batch' must name sets 0 to {num_sets - 1} (got {low} to {high})"
+            )
+
+
+def ask(
+    x: Tensor,
+    ptr: Tensor,
+    u: Tensor,
+    u_batch: Tensor | None,
+    edge_index: Tensor | None = None,
+    edge_attr: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    r"""Appends what each set is asked to its objects; a set that is asked several
+    questions is repeated for each.
+
+    Args:
+        x (torch.Tensor): Objects, shape :math:`[N, F]`.
+        ptr (torch.Tensor): Boundaries of the sets, shape :math:`[B + 1]`.
+        u (torch.Tensor): Questions, shape :math:`[Q, U]`.
+        u_batch (torch.Tensor, optional): The set of each question; by default question
+            :math:`s` belongs to set :math:`s`.
+        edge_index (torch.Tensor, optional): Edges between objects, :math:`[2, E]`.
+            (default: :obj:`None`)
+        edge_attr (torch.Tensor, optional): Their features, :math:`[E, D]`.
+            (default: :obj:`None`)
+
+    Returns:
+        The objects :math:`[N', F + U]`, boundaries :math:`[Q + 1]`, edges and edge
+        features of the asked sets.
+
+    Raises:
+        ValueError: If the questions do not fit the sets.
+    """
+    check_questions(u, u_batch, ptr.numel() - 1)
+    if u_batch is not None:
+        rows, out_ptr = gather_sets(ptr, u_batch)
+        x = x.index_select(0, rows)
+        if edge_index is not None:
+            edge_index, kept = repeat_edges(ptr, out_ptr, u_batch, edge_index)
+            edge_attr = None if edge_attr is None else edge_attr[kept]
+        ptr = out_ptr
+    asked = u.index_select(0, ptr_to_batch(ptr, x.size(0)))
+    return torch.cat([x, asked], dim=-1), ptr, edge_index, edge_attr

@@ -4,6 +4,7 @@ from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter
 
 from pyg_relational.nn.pairwise import PairwiseMLP
+from pyg_relational.nn.sets import check_questions, repeat_edges
 from pyg_relational.ops import batch_to_ptr, gather_sets, ptr_to_batch
 
 
@@ -98,19 +99,27 @@ class RelationAggregation(Aggregation):
             ptr = batch_to_ptr(index, dim_size)
         target, source = self.nn.project(x, x)
         shared = self.nn.project_u(u)
-        u_batch = self._check_questions(shared, u_batch, ptr.numel() - 1)
-        if edge_index is not None:
-            return self._edges(
-                target, source, ptr, shared, u_batch, edge_index, edge_attr
-            )
-        if edge_attr is not None:
+        if shared is not None:
+            check_questions(shared, u_batch, ptr.numel() - 1)
+        elif u_batch is not None:
+            raise ValueError("'u_batch' needs 'u' (got None)")
+        if edge_attr is not None and edge_index is None:
             raise ValueError("'edge_attr' needs 'edge_index' (got None)")
         if u_batch is not None:
-            rows, ptr = gather_sets(ptr, u_batch)
+            rows, out_ptr = gather_sets(ptr, u_batch)
             target, source = target.index_select(0, rows), source.index_select(0, rows)
+            if edge_index is not None:
+                edge_index, kept = repeat_edges(ptr, out_ptr, u_batch, edge_index)
+                edge_attr = None if edge_attr is None else edge_attr[kept]
+            ptr = out_ptr
+        owner = ptr_to_batch(ptr, target.size(0))
         if shared is not None:
-            owner = ptr_to_batch(ptr, target.size(0))
             target = target + shared.index_select(0, owner)
+        if edge_index is not None:
+            h = target[edge_index[1]] + source[edge_index[0]]
+            h = self.nn.relate(h, edge_attr)
+            sets = ptr.numel() - 1
+            return scatter(h, owner[edge_index[1]], 0, sets, self.relation_reduce)
         return self.nn.reduce(
             target,
             source,
@@ -121,63 +130,6 @@ class RelationAggregation(Aggregation):
             total=True,
             method=self.method,
         )
-
-    def _edges(
-        self,
-        target: Tensor,
-        source: Tensor,
-        ptr: Tensor,
-        shared: Tensor | None,
-        u_batch: Tensor | None,
-        edge_index: Tensor,
-        edge_attr: Tensor | None,
-    ) -> Tensor:
-        edge_batch = ptr_to_batch(ptr, target.size(0))[edge_index[1]]
-        h = target[edge_index[1]] + source[edge_index[0]]
-        num_out = ptr.numel() - 1
-        if u_batch is not None:
-            # Every question meets all edges of its set.
-            order = edge_batch.argsort(stable=True)
-            edge_ptr = batch_to_ptr(edge_batch[order], num_out)
-            rows, question_ptr = gather_sets(edge_ptr, u_batch)
-            rows, num_out = order[rows], u_batch.numel()
-            h = h[rows]
-            edge_attr = None if edge_attr is None else edge_attr[rows]
-            edge_batch = ptr_to_batch(question_ptr)
-        if shared is not None:
-            h = h + shared[edge_batch]
-        h = self.nn.relate(h, edge_attr)
-        return scatter(h, edge_batch, 0, num_out, self.relation_reduce)
-
-    @staticmethod
-    def _check_questions(
-        shared: Tensor | None, u_batch: Tensor | None, num_sets: int
-    ) -> Tensor | None:
-        if shared is None:
-            if u_batch is not None:
-                raise ValueError("'u_batch' needs 'u' (got None)")
-            return None
-        if u_batch is None:
-            if shared.size(0) != num_sets:
-                raise ValueError(
-                    f"'u' must have one row per set (got {shared.size(0)} rows for "
-                    f"{num_sets} sets); for several questions a set pass 'u_batch', "
-                    f"which DataLoader(..., follow_batch=['u']) makes"
-                )
-            return None
-        if u_batch.numel() != shared.size(0):
-            raise ValueError(
-                f"'u_batch' must name the set of each row of 'u' (got "
-                f"{u_batch.numel()} entries for {shared.size(0)} rows)"
-            )
-        if u_batch.numel() and not torch.compiler.is_compiling():
-            low, high = (int(value) for value in u_batch.aminmax())
-            if low < 0 or high >= num_sets:
-                raise ValueError(
-                    f"'u_batch' must name sets 0 to {num_sets - 1} (got {low} to "
-                    f"{high})"
-                )
-        return u_batch
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(nn={self.nn})"
