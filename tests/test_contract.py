@@ -62,6 +62,17 @@ def naive_network(module: RelationNetwork, data: Data) -> Tensor:
     return module.readout(naive_aggregation(module.relation, data))
 
 
+def naive_objects_network(module: RelationNetwork, data: Batch) -> Tensor:
+    g, sums = module.relation.nn, [data.x.new_zeros(6)] * data.num_graphs
+    for e, (j, i) in enumerate(data.edge_index.t().tolist()):
+        s = int(data.batch[i])
+        z_i, z_j = (
+            module.encoder(torch.cat([data.x[k], data.u[s]])[None])[0] for k in (i, j)
+        )
+        sums[s] = sums[s] + pair_value(g, z_i, z_j, data.edge_attr[e])
+    return module.readout(torch.stack(sums))
+
+
 def naive_pair_relation(module: PairRelation, data: Batch) -> Tensor:
     pairs = zip(data.edge_index.t().tolist(), data.edge_attr, strict=True)
     return torch.stack(
@@ -167,6 +178,13 @@ PARTS = {
         "set",
         u_dim=2,
         naive=naive_network,
+    ),
+    "RelationNetwork-objects": Part(
+        lambda: RelationNetwork(5, 3, [6], [8], [7], edge_dim=3, u_dim=2),
+        "set",
+        u_dim=2,
+        edge_dim=3,
+        naive=naive_objects_network,
     ),
     "DeepSets": Part(
         lambda: DeepSets(5, 3, [8, 6], [8], u_dim=2),

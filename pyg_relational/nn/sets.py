@@ -36,31 +36,33 @@ def set_ptr(
     return batch_to_ptr(batch, batch_size)
 
 
-def repeat_edges(
-    ptr: Tensor, out_ptr: Tensor, index: Tensor, edge_index: Tensor
-) -> tuple[Tensor, Tensor]:
-    r"""Repeats the edges of sets that were repeated by
-    :func:`pyg_relational.ops.gather_sets`.
+def repeat_sets(
+    ptr: Tensor, index: Tensor, edge_index: Tensor | None, edge_attr: Tensor | None
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    r"""Repeats sets and the edges inside them.
 
     Args:
         ptr (torch.Tensor): Boundaries of the sets, shape :math:`[B + 1]`.
-        out_ptr (torch.Tensor): Boundaries of the repeated sets, :math:`[Q + 1]`.
         index (torch.Tensor): Which set each repeated one is, shape :math:`[Q]`.
-        edge_index (torch.Tensor): Edges between the rows of the sets, in any order,
-            shape :math:`[2, E]`.
+        edge_index (torch.Tensor, optional): Edges between the rows of the sets, in
+            any order, shape :math:`[2, E]`.
+        edge_attr (torch.Tensor, optional): Their features, shape :math:`[E, D]`.
 
     Returns:
-        (torch.Tensor, torch.Tensor): Edges between the rows of the repeated sets, and
-        which edge each of them was.
+        The rows of the repeated sets, their boundaries :math:`[Q + 1]`, the edges
+        between them and the features of these.
     """
-    # A set's last boundary is the first that exceeds its rows.
-    owner = torch.searchsorted(ptr, edge_index[1], right=True) - 1
+    rows, out_ptr = gather_sets(ptr, index)
+    if edge_index is None:
+        return rows, out_ptr, None, None
+    owner = ptr_to_batch(ptr)[edge_index[1]]
     order = owner.argsort(stable=True)
     edge_ptr = batch_to_ptr(owner[order], ptr.numel() - 1)
-    rows, edge_out_ptr = gather_sets(edge_ptr, index)
-    kept = order[rows]
-    shift = (out_ptr[:-1] - ptr[index])[ptr_to_batch(edge_out_ptr, kept.numel())]
-    return edge_index[:, kept] + shift, kept
+    kept, edge_ptr = gather_sets(edge_ptr, index)
+    kept = order[kept]
+    shift = (out_ptr[:-1] - ptr[index])[ptr_to_batch(edge_ptr)]
+    edge_attr = None if edge_attr is None else edge_attr[kept]
+    return rows, out_ptr, edge_index[:, kept] + shift, edge_attr
 
 
 def check_questions(u: Tensor, u_batch: Tensor | None, num_sets: int) -> None:
@@ -124,11 +126,9 @@ def ask(
     """
     check_questions(u, u_batch, ptr.numel() - 1)
     if u_batch is not None:
-        rows, out_ptr = gather_sets(ptr, u_batch)
+        rows, ptr, edge_index, edge_attr = repeat_sets(
+            ptr, u_batch, edge_index, edge_attr
+        )
         x = x.index_select(0, rows)
-        if edge_index is not None:
-            edge_index, kept = repeat_edges(ptr, out_ptr, u_batch, edge_index)
-            edge_attr = None if edge_attr is None else edge_attr[kept]
-        ptr = out_ptr
     asked = u.index_select(0, ptr_to_batch(ptr, x.size(0)))
     return torch.cat([x, asked], dim=-1), ptr, edge_index, edge_attr

@@ -1,3 +1,5 @@
+from functools import partial
+
 import pytest
 import torch
 from torch import nn
@@ -9,6 +11,8 @@ from pyg_relational.models import (
     RelationNetwork,
 )
 from pyg_relational.ops import fully_connected_edges
+
+OBJECTS = partial(RelationNetwork, object_channels=[6])
 
 
 def test_relation_network_learns_what_needs_pairs():
@@ -63,7 +67,7 @@ def test_pair_relation_without_pairs_says_how_to_name_them():
         PairRelation(3, 2)(torch.zeros(2, 3))
 
 
-@pytest.mark.parametrize("model", [RelationNetwork, DeepSets])
+@pytest.mark.parametrize("model", [RelationNetwork, DeepSets, OBJECTS])
 def test_questions_of_a_scene(model):
     torch.manual_seed(0)
     network = model(3, 2, [8, 8], [8], u_dim=2)
@@ -94,6 +98,21 @@ def test_bad_input_names_the_argument(model, arguments, message):
     }
     with pytest.raises(ValueError, match=message):
         model(3, 2, [8], [8], u_dim=2)(**(usual | arguments))
+
+
+def test_questions_about_graphs_with_edges():
+    torch.manual_seed(0)
+    network = RelationNetwork(3, 2, [8], [8], [6], edge_dim=1, u_dim=2)
+    x, batch = torch.randn(5, 3), torch.tensor([0, 0, 0, 1, 1])
+    edge_index = torch.tensor([[3, 0, 1, 4], [4, 1, 2, 4]])
+    edge_attr = torch.randn(4, 1)
+    u, u_batch = torch.randn(3, 2), torch.tensor([1, 0, 1])
+    out = network(x, edge_index, edge_attr, u, batch, u_batch=u_batch)
+    for question, scene, answer in zip(u, u_batch, out, strict=True):
+        mine = batch[edge_index[1]] == scene
+        edges = edge_index[:, mine] - 3 * scene
+        alone = network(x[batch == scene], edges, edge_attr[mine], question[None])
+        torch.testing.assert_close(alone[0], answer)
 
 
 def test_pixel_network_answers_several_questions_per_image():

@@ -4,8 +4,8 @@ from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter
 
 from pyg_relational.nn.pairwise import PairwiseMLP
-from pyg_relational.nn.sets import check_questions, repeat_edges
-from pyg_relational.ops import batch_to_ptr, gather_sets, ptr_to_batch
+from pyg_relational.nn.sets import check_questions, repeat_sets
+from pyg_relational.ops import batch_to_ptr, ptr_to_batch
 
 
 class RelationAggregation(Aggregation):
@@ -106,12 +106,10 @@ class RelationAggregation(Aggregation):
         if edge_attr is not None and edge_index is None:
             raise ValueError("'edge_attr' needs 'edge_index' (got None)")
         if u_batch is not None:
-            rows, out_ptr = gather_sets(ptr, u_batch)
+            rows, ptr, edge_index, edge_attr = repeat_sets(
+                ptr, u_batch, edge_index, edge_attr
+            )
             target, source = target.index_select(0, rows), source.index_select(0, rows)
-            if edge_index is not None:
-                edge_index, kept = repeat_edges(ptr, out_ptr, u_batch, edge_index)
-                edge_attr = None if edge_attr is None else edge_attr[kept]
-            ptr = out_ptr
         owner = ptr_to_batch(ptr, target.size(0))
         if shared is not None:
             target = target + shared.index_select(0, owner)
