@@ -8,7 +8,7 @@ STAMP := $(VENV)/.installed
 .PHONY: demo test test-slow lint tables bench scatter clean
 
 demo: $(STAMP)  ## Train the relation network on Sort-of-CLEVR and print its table.
-	$(BIN)/pyg-relational train sort-of-clevr
+	$(BIN)/pyg-relational train sort-of-clevr --resume
 
 test: $(STAMP)  ## Run every test but the slow ones.
 	$(BIN)/python -m pytest
