@@ -203,7 +203,8 @@ class PairwiseMLP(nn.Module):
                 pairs = pairs.clamp_max(1)
             # The last layer commutes with the sum; its bias counts once a pair.
             ((weight, bias),) = self._layers()
-            return F.linear(out, weight) + pairs.clamp_min(0)[:, None] * bias
+            pairs = pairs.clamp_min(0).to(out.dtype)
+            return F.linear(out, weight).addr(pairs, bias.to(out.dtype))
         out = mlp_pair_reduce(
             target,
             source,

@@ -11,7 +11,15 @@ from pyg_relational.ops.checks import (
     check_sets,
 )
 from pyg_relational.ops.eager import Eager
-from pyg_relational.ops.pair_sum_blocks import SumBlock, is_finite
+from pyg_relational.ops.pair_sum_blocks import (
+    SumBlock,
+    channel_groups,
+    is_finite,
+    is_whole,
+    sorts,
+    take_group,
+)
+from pyg_relational.ops.workspace import Workspace
 
 METHODS = ("auto", "sorted", "dense", "tiled")
 REDUCTIONS = ("sum", "mean")
@@ -176,14 +184,19 @@ def _forward(
     if not self_pairs:
         check_aligned(target_ptr, source_ptr)
     out, *saved = _empty(target, source, target_ptr, total)
-    out.zero_()
-    for block in blocks(target_ptr, source_ptr):
-        sums = SumBlock(block, target, source, slope, self_pairs, total)
-        if sums.sorts(method):
-            y = sums.sorted_forward(*saved)
-        else:
-            y = sums.pairs_forward(method)
-        (block.put_sets if total else block.put_targets)(out, y)
+    space, steps = Workspace(target.device), blocks(target_ptr, source_ptr)
+    if not is_whole(steps):
+        out.zero_()
+    for block in steps:
+        by_sorting = sorts(block, target, source, method, total)
+        for part in channel_groups(block, target.size(1)):
+            x = target[:, part], source[:, part]
+            sums = SumBlock(block, *x, slope, self_pairs, total, space)
+            if by_sorting:
+                y = sums.sorted_forward(*(take_group(s, block, part) for s in saved))
+            else:
+                y = sums.pairs_forward(method)
+            (block.put_sets if total else block.put_targets)(out[:, part], y)
     return out, saved[0], saved[1], saved[2]
 
 
@@ -220,24 +233,29 @@ def _backward(
     method: str,
     total: bool,
 ) -> tuple[Tensor, Tensor]:
-    grad_target = torch.zeros_like(target, memory_format=torch.contiguous_format)
-    grad_source = torch.zeros_like(source, memory_format=torch.contiguous_format)
-    for block in blocks(target_ptr, source_ptr):
-        sums = SumBlock(block, target, source, slope, self_pairs, total)
-        # [S, 1, H] for a gradient per set, [S, n, H] for one per target
-        g = block.take_sets(grad).unsqueeze(1) if total else block.take_targets(grad)
-        if sums.sorts(method) and is_finite(g):
-            grads = sums.sorted_backward(g, above, below, order)
-        else:
-            grads = sums.pairs_backward(g, method)
-        if block.set_index is None:
-            # [S, n, H] -> [N, H]: the block is the whole batch
-            return (
-                grads[0].reshape(target.shape).to(target.dtype),
-                grads[1].reshape(source.shape).to(source.dtype),
-            )
-        block.put_targets(grad_target, grads[0])
-        block.put_sources(grad_source, grads[1])
+    grad_target = torch.empty_like(target, memory_format=torch.contiguous_format)
+    grad_source = torch.empty_like(source, memory_format=torch.contiguous_format)
+    space, steps = Workspace(target.device), blocks(target_ptr, source_ptr)
+    if not is_whole(steps):
+        grad_target.zero_()
+        grad_source.zero_()
+    for block in steps:
+        by_sorting = sorts(block, target, source, method, total) and is_finite(
+            block.take_sets(grad) if total else block.take_targets(grad)
+        )
+        for part in channel_groups(block, target.size(1)):
+            x = target[:, part], source[:, part]
+            sums = SumBlock(block, *x, slope, self_pairs, total, space)
+            g = grad[:, part]
+            # [S, 1, H] for a gradient per set, [S, n, H] for one per target
+            g = block.take_sets(g).unsqueeze(1) if total else block.take_targets(g)
+            if by_sorting:
+                kept = (take_group(s, block, part) for s in (above, below, order))
+                grads = sums.sorted_backward(g, *kept)
+            else:
+                grads = sums.pairs_backward(g, method)
+            block.put_targets(grad_target[:, part], grads[0])
+            block.put_sources(grad_source[:, part], grads[1])
     return grad_target, grad_source
 
 

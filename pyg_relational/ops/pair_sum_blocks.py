@@ -13,16 +13,62 @@ from pyg_relational.ops.sorted_sum import (
     sorted_sum,
     sorted_sum_backward,
 )
+from pyg_relational.ops.workspace import Workspace
 
 # Sorting pays where a set has more than this many pairs per object; measured on a CPU,
 # where one element of a pair costs about a thirtieth of one sorted key.
 _PAIRS_PER_KEY = 32
-_TILE = 1 << 17  # elements of pairs alive at once in the tiled method: 512 kB
+_TILE = 1 << 20  # elements of pairs alive at once in the tiled method: 4 MB
+_LINE = 16  # float32 in a cache line: transposing fewer channels reads lines in vain
+_GROUP = 1 << 22  # elements of a large set that are brought into rows at once
 
 
 def is_finite(x: Tensor) -> bool:
     r"""Whether no element is infinite or NaN."""
     return bool(torch.stack(x.aminmax()).isfinite().all())
+
+
+def is_whole(steps: list[Block]) -> bool:
+    r"""Whether one block is the whole batch, so that every row is written."""
+    return len(steps) == 1 and steps[0].set_index is None
+
+
+def sorts(
+    block: Block, target: Tensor, source: Tensor, method: str, total: bool
+) -> bool:
+    r"""Whether a block is sorted: if asked for or cheaper, and all finite."""
+    if method in ("dense", "tiled"):
+        return False
+    n, m = block.num_targets, block.num_sources
+    # A total needs ranks only, half the work of sums.
+    limit = _PAIRS_PER_KEY // 2 if total else _PAIRS_PER_KEY
+    if method == "auto" and n * m <= limit * (n + m):
+        return False
+    return is_finite(block.take_targets(target)) and is_finite(
+        block.take_sources(source)
+    )
+
+
+def channel_groups(block: Block, width: int) -> list[slice]:
+    r"""Groups of channels that are summed one after another: all at once, unless the
+    block is one large set, whose temporaries would not find fresh memory for free."""
+    size = max(block.num_targets, block.num_sources)
+    step = width
+    if block.num_sets == 1 and size * width > _GROUP:
+        step = max(_LINE, _GROUP // size // _LINE * _LINE)
+    return [slice(k, min(k + step, width)) for k in range(0, width, step)]
+
+
+def take_group(buffer: Tensor, block: Block, channels: slice) -> Tensor:
+    r"""The part of what :meth:`SumBlock.sorted_forward` saves that belongs to a group
+    of channels; :obj:`buffer` is :math:`[N, H]`."""
+    width = buffer.size(1)
+    if len(range(*channels.indices(width))) == width or buffer.numel() == 0:
+        return buffer
+    if block.set_index is None:
+        # Written in the layout of rows: [H, n]
+        return buffer.view(width, -1)[channels]
+    return buffer[:, channels]
 
 
 class SumBlock:
@@ -35,6 +81,7 @@ class SumBlock:
         slope (float): The slope below zero.
         self_pairs (bool): Whether a row meets itself.
         total (bool): Whether a set has one sum instead of one per target.
+        space (Workspace): Buffers.
     """
 
     def __init__(
@@ -45,43 +92,42 @@ class SumBlock:
         slope: float,
         self_pairs: bool,
         total: bool,
+        space: Workspace,
     ) -> None:
-        self.block, self.slope = block, slope
+        self.block, self.slope, self.space = block, slope, space
         self.self_pairs, self.total = self_pairs, total
         dtype = torch.float64 if target.dtype == torch.float64 else torch.float32
         # [S, n, H] and [S, m, H]
         self.a = block.take_targets(target).to(dtype)
         self.b = block.take_sources(source).to(dtype)
 
-    def sorts(self, method: str) -> bool:
-        r"""Whether the block is sorted: if asked for or cheaper, and all finite."""
-        if method in ("dense", "tiled"):
-            return False
-        n, m = self.block.num_targets, self.block.num_sources
-        # A total needs ranks only, half the work of sums.
-        limit = _PAIRS_PER_KEY // 2 if self.total else _PAIRS_PER_KEY
-        if method == "auto" and n * m <= limit * (n + m):
-            return False
-        return is_finite(self.a) and is_finite(self.b)
-
     def sorted_forward(self, above: Tensor, below: Tensor, order: Tensor) -> Tensor:
         r"""Sums by sorting, :math:`[S, n, H]` or :math:`[S, H]`; fills the buffers
         that :meth:`sorted_backward` reads."""
         a, b, block = self.a, self.b, self.block
         largest = torch.finfo(a.dtype).max
-        rows_a = _rows(_fill(a, block.target_mask, largest))
-        rows_b = _rows(_fill(b, block.source_mask, -largest))
+        rows_a = self._rows("a", _fill(a, block.target_mask, largest))
+        rows_b = self._rows("b", _fill(b, block.source_mask, -largest))
         met_a, met_b = _room(above, rows_a, block), _room(below, rows_b, block)
         if self.total:
-            sorted_ranks(rows_a, rows_b, met_a, met_b)
+            sorted_ranks(rows_a, rows_b, met_a, met_b, self.space)
         else:
             # Own terms are subtracted below: keep the digits that this needs.
-            y = torch.empty_like(
-                rows_a, dtype=a.dtype if self.self_pairs else torch.float64
-            )
+            dtype = a.dtype if self.self_pairs else torch.float64
+            y = self.space.empty("y", tuple(rows_a.shape), dtype)
             indices = _room(order, rows_a, block)
             linear = self._linear() if self.slope else None
-            sorted_sum(rows_a, rows_b, self.slope, linear, y, met_a, met_b, indices)
+            sorted_sum(
+                rows_a,
+                rows_b,
+                self.slope,
+                linear,
+                y,
+                met_a,
+                met_b,
+                indices,
+                self.space,
+            )
             _save(order, indices, block, "targets")
         if not self.self_pairs:
             met_self = _rows(a + b > 0).int()
@@ -103,7 +149,9 @@ class SumBlock:
         :math:`[S, n, H]` or :math:`[S, 1, H]`."""
         block = self.block
         met_b = _load(below, block, "sources")
-        grad_a = g * self._slopes_a(_load(above, block, "targets"))
+        grad_a = self._slopes_a(_load(above, block, "targets"))
+        # In place where it has room, as fresh memory is dear.
+        grad_a = g * grad_a if self.total else grad_a.mul_(g)
         if self.total:
             return grad_a, g * self._slopes_b(met_b)
         g = _fill(g.to(self.a.dtype), block.target_mask, 0.0)
@@ -112,8 +160,8 @@ class SumBlock:
             # The last place of a padded set is padding, whose gradient is zero.
             real = block.target_mask.unsqueeze(2).expand(g.shape)
             indices = indices.masked_fill(~_rows(real), block.num_targets - 1)
-        sums = torch.empty(met_b.shape, dtype=self._sum_dtype(), device=g.device)
-        sorted_sum_backward(_rows(g), met_b, indices, sums)
+        sums = self.space.empty("y", tuple(met_b.shape), self._sum_dtype())
+        sorted_sum_backward(self._rows("a", g), met_b, indices, sums, self.space)
         grad_b = _columns(sums, block)
         if self.slope:
             everyone = g.double().sum(1, keepdim=True)
@@ -191,6 +239,12 @@ class SumBlock:
             hidden = same if hidden is None else hidden | same
         return hidden
 
+    def _rows(self, name: str, x: Tensor) -> Tensor:
+        """As :func:`_rows`, in a buffer."""
+        num_sets, n, width = x.shape
+        rows = self.space.empty(name, (num_sets, width, n), x.dtype)
+        return rows.copy_(x.transpose(1, 2)).view(-1, n)
+
     def _sum_dtype(self) -> torch.dtype:
         # Further terms are added in float64.
         plain = self.self_pairs and not self.slope
@@ -203,19 +257,26 @@ class SumBlock:
         # The sum of the sources and their number, [S * H, 2]
         b = _fill(self.b, self.block.source_mask, 0.0).double().sum(1)
         count = _size(self.block.source_mask, self.block.num_sources, b)
-        return torch.stack([b, count.squeeze(1).expand_as(b)], dim=-1).view(-1, 2)
+        return torch.stack([b, count.view(-1, 1).expand_as(b)], dim=-1).view(-1, 2)
 
     def _slopes_a(self, met: Tensor) -> Tensor:
         """The sum of slopes over the pairs of each target, zero in padding."""
         size = _size(self.block.source_mask, self.block.num_sources, self.a)
-        met = _columns(met.double(), self.block)
+        room = self.space.empty("met_a", tuple(met.shape), self._count_dtype())
+        met = _columns(room.copy_(met), self.block)
         return self._mix(met, size, self.block.target_mask)
 
     def _slopes_b(self, met: Tensor) -> Tensor:
         """The sum of slopes over the pairs of each source, zero in padding."""
         size = _size(self.block.target_mask, self.block.num_targets, self.b)
-        met = size - _columns(met.double(), self.block)
+        met = size - _columns(met.to(self._count_dtype()), self.block)
         return self._mix(met, size, self.block.source_mask)
+
+    def _count_dtype(self) -> torch.dtype:
+        # Counts are whole numbers: float32 has room for those up to 2 ** 24.
+        most = max(self.block.num_targets, self.block.num_sources)
+        fits = not (self.slope or self.total) and most <= 1 << 24
+        return self.a.dtype if fits else torch.float64
 
     def _mix(self, met: Tensor, size: Tensor, mask: Tensor | None) -> Tensor:
         if self.slope:
@@ -235,7 +296,7 @@ def _fill(x: Tensor, mask: Tensor | None, value: float) -> Tensor:
 
 def _size(mask: Tensor | None, size: int, like: Tensor) -> Tensor:
     if mask is None:
-        return like.new_full((1, 1, 1), size, dtype=torch.float64)
+        return like.new_full((), size, dtype=torch.float64)
     # [S, n] -> [S, 1, 1]
     return mask.sum(1).double()[:, None, None]
 

@@ -21,6 +21,7 @@ def sorted_sum(
     above: Tensor,
     below: Tensor,
     order: Tensor,
+    space: Workspace,
 ) -> None:
     r"""Computes :math:`y_i = \sum_j \mathrm{LeakyReLU}(a_i + b_j)` in every row.
 
@@ -45,9 +46,9 @@ def sorted_sum(
             above zero, int32, shape :math:`[R, m]`.
         order (torch.Tensor): Receives the ascending order of the targets, int32,
             shape :math:`[R, n]`.
+        space (Workspace): Buffers.
     """
     (num_rows, n), m = a.shape, b.size(1)
-    space = Workspace(a.device)
     for rows in _chunks(num_rows, n + m):
         values, index, is_source, met = _ranks(a, b, above, below, rows, space)
         shape = tuple(values.shape)
@@ -66,14 +67,17 @@ def sorted_sum(
         order[rows] = _targets(is_source, index, n, space)
 
 
-def sorted_ranks(a: Tensor, b: Tensor, above: Tensor, below: Tensor) -> None:
+def sorted_ranks(
+    a: Tensor, b: Tensor, above: Tensor, below: Tensor, space: Workspace
+) -> None:
     r"""Computes only the ranks :obj:`above` and :obj:`below` of :func:`sorted_sum`."""
-    space = Workspace(a.device)
     for rows in _chunks(a.size(0), a.size(1) + b.size(1)):
         _ranks(a, b, above, below, rows, space)
 
 
-def sorted_sum_backward(g: Tensor, below: Tensor, order: Tensor, out: Tensor) -> None:
+def sorted_sum_backward(
+    g: Tensor, below: Tensor, order: Tensor, out: Tensor, space: Workspace
+) -> None:
     r"""Sums, for every source, the gradients of the targets it meets above zero.
 
     Args:
@@ -81,9 +85,9 @@ def sorted_sum_backward(g: Tensor, below: Tensor, order: Tensor, out: Tensor) ->
         below (torch.Tensor): From :func:`sorted_sum`, shape :math:`[R, m]`.
         order (torch.Tensor): From :func:`sorted_sum`, shape :math:`[R, n]`.
         out (torch.Tensor): Receives the sums, shape :math:`[R, m]`.
+        space (Workspace): Buffers.
     """
     (num_rows, n), m = g.shape, below.size(1)
-    space = Workspace(g.device)
     for rows in _chunks(num_rows, n + m):
         count = len(g[rows])
         index = space.empty("index", (count, n), torch.long).copy_(order[rows])
