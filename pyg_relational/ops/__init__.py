@@ -1,7 +1,9 @@
 """Pure functions on ragged sets: exact reductions over all pairs, and conversions."""
 
 from pyg_relational.ops.attention import additive_attention
+from pyg_relational.ops.dot_attention import dot_attention
 from pyg_relational.ops.edges import fully_connected_edges
+from pyg_relational.ops.pair_attention import pair_attention
 from pyg_relational.ops.pair_reduce import mlp_pair_reduce
 from pyg_relational.ops.pair_sum import relu_pair_sum, relu_pair_total
 from pyg_relational.ops.ragged import (
@@ -15,10 +17,12 @@ from pyg_relational.ops.ragged import (
 __all__ = [
     "additive_attention",
     "batch_to_ptr",
+    "dot_attention",
     "from_dense",
     "fully_connected_edges",
     "gather_sets",
     "mlp_pair_reduce",
+    "pair_attention",
     "ptr_to_batch",
     "relu_pair_sum",
     "relu_pair_total",

@@ -1,6 +1,6 @@
 """Argument checks that the operators share."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
 
 import torch
@@ -104,3 +104,42 @@ def check_aligned(target_ptr: Tensor, source_ptr: Tensor) -> None:
             "'self_pairs=False' needs targets and sources to be the same rows "
             "('target_ptr' equal to 'source_ptr'; got different boundaries)"
         )
+
+
+def check_layers(
+    layers: Sequence[tuple[Tensor, Tensor | None]], x: Tensor, name: str
+) -> int:
+    r"""Raises a :class:`ValueError` unless each layer takes what the one before gives.
+
+    Args:
+        layers (list of tuple): Weight :math:`[O, I]` and bias :math:`[O]` of each.
+        x (torch.Tensor): What arrives at the first, :math:`[*, I]`.
+        name (str): What the argument is called in the error.
+
+    Returns:
+        int: The width that leaves the last.
+    """
+    width = x.size(1)
+    for k, (weight, bias) in enumerate(layers):
+        if (
+            weight.dim() != 2
+            or weight.size(1) != width
+            or not weight.is_floating_point()
+        ):
+            raise ValueError(
+                f"the weight of '{name}[{k}]' must be floating point of shape "
+                f"[out, {width}], as {width} channels arrive there (got "
+                f"{list(weight.shape)}, {weight.dtype})"
+            )
+        width = weight.size(0)
+        if bias is not None and bias.shape != (width,):
+            raise ValueError(
+                f"the bias of '{name}[{k}]' must have shape [{width}] (got "
+                f"{list(bias.shape)})"
+            )
+        if weight.device != x.device:
+            raise ValueError(
+                f"'{name}[{k}]' must be on the device of the objects, {x.device} "
+                f"(got {weight.device})"
+            )
+    return width

@@ -3,10 +3,14 @@
 import torch
 from torch import Tensor
 
+from pyg_relational.ops.checks import check_aligned
+from pyg_relational.ops.pair_tiles import pair_list
 from pyg_relational.ops.ragged import check_ptr
 
 
-def fully_connected_edges(ptr: Tensor, self_pairs: bool = True) -> Tensor:
+def fully_connected_edges(
+    ptr: Tensor, self_pairs: bool = True, source_ptr: Tensor | None = None
+) -> Tensor:
     r"""Lists all ordered pairs of rows inside each set as edges.
 
     The operators of this package never need them: all pairs are their default.
@@ -15,6 +19,9 @@ def fully_connected_edges(ptr: Tensor, self_pairs: bool = True) -> Tensor:
         ptr (torch.Tensor): Set boundaries, shape :math:`[B + 1]`.
         self_pairs (bool): Whether to include the pairs :math:`(i, i)`.
             (default: :obj:`True`)
+        source_ptr (torch.Tensor, optional): Set boundaries of the sources, if these
+            are other rows than the targets, shape :math:`[B + 1]`.
+            (default: :obj:`None`)
 
     Returns:
         torch.Tensor: Edges from sources (first row) to targets (second row), shape
@@ -22,15 +29,21 @@ def fully_connected_edges(ptr: Tensor, self_pairs: bool = True) -> Tensor:
         self pairs), sorted by target and then by source.
 
     Raises:
-        ValueError: If :obj:`ptr` does not start at zero or is not ascending.
+        ValueError: If boundaries do not start at zero, are not ascending, or differ
+            where self pairs are left out.
     """
-    check_ptr(ptr, int(ptr[-1]) if ptr.numel() else 0, "ptr")
-    sizes = ptr.diff()
-    # One entry per target: the size and the first row of its set.
-    degree = sizes.repeat_interleave(sizes)
-    first = ptr[:-1].repeat_interleave(sizes)
-    target = torch.arange(degree.numel(), device=ptr.device).repeat_interleave(degree)
-    start = torch.cumsum(degree, 0) - degree
-    source = torch.arange(target.numel(), device=ptr.device) - (start - first)[target]
-    edges = torch.stack([source, target])
-    return edges if self_pairs else edges[:, source != target]
+    source_ptr = ptr if source_ptr is None else source_ptr
+    n, m = (int(x[-1]) if x.numel() else 0 for x in (ptr, source_ptr))
+    check_ptr(ptr, n, "ptr")
+    check_ptr(source_ptr, m, "source_ptr")
+    if not self_pairs:
+        check_aligned(ptr, source_ptr)
+    pairs = pair_list(ptr, source_ptr, n, m, self_pairs)
+    target = torch.arange(n, device=ptr.device).repeat_interleave(pairs.counts())
+    position = torch.arange(target.numel(), device=ptr.device)
+    shift = pairs.source_start - pairs.pair_ptr[:-1]
+    source = position + shift[target]
+    if not self_pairs:
+        # Sources behind the one that is left out lie one further.
+        source += source >= target
+    return torch.stack([source, target])

@@ -9,15 +9,12 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_relational.ops.activation import ACTIVATIONS
-from pyg_relational.ops.checks import check_choice, check_pair_inputs
+from pyg_relational.ops.checks import check_choice, check_layers, check_pair_inputs
 from pyg_relational.ops.pair_reduce_op import EagerPairReduce, pair_reduce
+from pyg_relational.ops.pair_tiles import tile_size
 
 _REDUCTIONS = ("sum", "mean", "max", "min")
 _METHODS = ("auto", "dense", "tiled")
-
-# Values in one layer of a tile: what lets a tile's layers share the last-level cache
-# of a CPU, and what keeps a GPU busy.
-_TILE_VALUES = {"cpu": 2**19, "cuda": 2**25}
 
 
 def mlp_pair_reduce(
@@ -92,7 +89,11 @@ def mlp_pair_reduce(
     check_choice(act, ACTIVATIONS, "act")
     check_choice(method, _METHODS, "method")
     target_ptr, source_ptr = check_pair_inputs(target, source, target_ptr, source_ptr)
-    _check_layers(layers, target, plain_last)
+    if plain_last and len(layers) == 0:
+        raise ValueError(
+            "'plain_last=True' needs at least one layer in 'layers' (got none)"
+        )
+    check_layers(layers, target, "layers")
     if negative_slope < 0:
         raise ValueError(
             f"'negative_slope' must be at least 0 (got {negative_slope}); a negative "
@@ -112,7 +113,7 @@ def mlp_pair_reduce(
         negative_slope,
         plain_last,
         self_pairs,
-        0 if method == "dense" else _tile_size(width, target.device.type),
+        0 if method == "dense" else tile_size(width, target.device.type),
     )
     if torch.compiler.is_compiling():
         out, _, count = pair_reduce(
@@ -137,41 +138,3 @@ def _linear_of_reduced(
     # [N] -> [N, 1]
     count = count.clamp_max(1) if reduce == "mean" else count
     return out + count.to(out.dtype).unsqueeze(1) * bias.to(out.dtype)
-
-
-def _tile_size(width: int, device_type: str) -> int:
-    values = _TILE_VALUES.get(device_type, _TILE_VALUES["cuda"])
-    # A multiple of 256, so that all tiles but the last have a round size.
-    return max(values // max(width, 1) // 256, 1) * 256
-
-
-def _check_layers(
-    layers: Sequence[tuple[Tensor, Tensor | None]], target: Tensor, plain_last: bool
-) -> None:
-    if plain_last and len(layers) == 0:
-        raise ValueError(
-            "'plain_last=True' needs at least one layer in 'layers' (got none)"
-        )
-    width = target.size(1)
-    for k, (weight, bias) in enumerate(layers):
-        if (
-            weight.dim() != 2
-            or weight.size(1) != width
-            or not weight.is_floating_point()
-        ):
-            raise ValueError(
-                f"the weight of 'layers[{k}]' must be floating point of shape "
-                f"[out, {width}], as {width} channels arrive there (got "
-                f"{list(weight.shape)}, {weight.dtype})"
-            )
-        width = weight.size(0)
-        if bias is not None and bias.shape != (width,):
-            raise ValueError(
-                f"the bias of 'layers[{k}]' must have shape [{width}] (got "
-                f"{list(bias.shape)})"
-            )
-        if weight.device != target.device:
-            raise ValueError(
-                f"'layers[{k}]' must be on the device of 'target', {target.device} "
-                f"(got {weight.device})"
-            )

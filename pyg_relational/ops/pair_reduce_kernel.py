@@ -1,9 +1,7 @@
 """The two passes of :func:`~pyg_relational.ops.mlp_pair_reduce`, tile by tile."""
 
 from collections.abc import Sequence
-from contextlib import AbstractContextManager, nullcontext
 from itertools import chain
-from typing import Any
 
 import torch
 from torch import Tensor
@@ -11,6 +9,7 @@ from torch import Tensor
 from pyg_relational.ops.checks import check_aligned, check_sets
 from pyg_relational.ops.pair_mlp import PairMLP
 from pyg_relational.ops.pair_tiles import PairTile, pair_list
+from pyg_relational.ops.precision import compute_dtype, no_autocast
 
 # A tile, the outputs of its layers, and what their activations' derivatives read.
 TilePass = tuple[PairTile, list[Tensor], list[Tensor]]
@@ -44,7 +43,7 @@ def reduce_pairs(
     check_sets(target, source, target_ptr, source_ptr)
     if not self_pairs:
         check_aligned(target_ptr, source_ptr)
-    with _no_autocast(target):
+    with no_autocast(target):
         t, s, w, b = _compute_inputs(target, source, weights, biases)
         mlp = PairMLP(w, b, act, negative_slope, plain_last)
         pairs = pair_list(target_ptr, source_ptr, t.size(0), s.size(0), self_pairs)
@@ -94,7 +93,7 @@ def reduce_pairs_backward(
 ) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
     r"""Returns the gradients of targets, sources, weights and biases; tiles that are
     not :obj:`kept` are computed again."""
-    with _no_autocast(target):
+    with no_autocast(target):
         t, s, w, b = _compute_inputs(target, source, weights, biases)
         mlp = PairMLP(w, b, act, negative_slope, plain_last)
         pairs = pair_list(target_ptr, source_ptr, t.size(0), s.size(0), self_pairs)
@@ -121,18 +120,10 @@ def reduce_pairs_backward(
         )
 
 
-def _no_autocast(x: Tensor) -> AbstractContextManager[Any]:
-    # Autocast stays active inside an operator and would mix its dtypes.
-    if torch.is_autocast_enabled(x.device.type):
-        return torch.autocast(x.device.type, enabled=False)
-    return nullcontext()
-
-
 def _compute_inputs(
     target: Tensor, source: Tensor, weights: list[Tensor], biases: list[Tensor]
 ) -> tuple[Tensor, Tensor, list[Tensor], list[Tensor]]:
-    double = torch.float64 in (x.dtype for x in (target, *weights, *biases))
-    dtype = torch.float64 if double else torch.float32
+    dtype = compute_dtype((target, *weights, *biases))
     return (
         target.to(dtype).contiguous(),
         source.to(dtype).contiguous(),

@@ -13,6 +13,22 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# Values in one layer of a tile: what lets a tile's layers share the last-level cache
+# of a CPU, and what keeps a GPU busy.
+_TILE_VALUES = {"cpu": 2**19, "cuda": 2**25}
+
+
+def tile_size(width: int, device_type: str) -> int:
+    r"""Returns the number of pairs in a tile.
+
+    Args:
+        width (int): The width of the widest layer.
+        device_type (str): Where the pairs are computed.
+    """
+    values = _TILE_VALUES.get(device_type, _TILE_VALUES["cuda"])
+    # A multiple of 256, so that all tiles but the last have a round size.
+    return max(values // max(width, 1) // 256, 1) * 256
+
 
 @dataclass(frozen=True)
 class PairTile:

@@ -110,7 +110,7 @@ def assert_equals_naive(args, tol=1e-10, **kwargs):
 @pytest.fixture
 def small_tiles(monkeypatch):
     # Tiles of eight pairs split sets, and the sources of one target, in many ways.
-    monkeypatch.setattr(module, "_tile_size", lambda *_: 8)
+    monkeypatch.setattr(module, "tile_size", lambda *_: 8)
     # The first tile or two are kept for the backward pass, the others are not.
     monkeypatch.setattr(pair_reduce_kernel, "_KEPT_VALUES", 300)
 
@@ -161,7 +161,7 @@ def test_ragged_sets(sizes, num_layers, reduce, dtype, tile, scale, ties):
         for y in layers
     ]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(module, "_tile_size", lambda *_: tile)
+        patch.setattr(module, "tile_size", lambda *_: tile)
         out = mlp_pair_reduce(target, source, layers, *ptr, reduce=reduce)
     out = values_and_grads(out, leaves(target, source, layers))
     if dtype == torch.float32 and reduce in ("max", "min"):
