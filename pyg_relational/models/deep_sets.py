@@ -4,8 +4,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
-from pyg_relational.nn.checks import check_features, check_optional
-from pyg_relational.nn.sets import ask, set_ptr
+from pyg_relational.nn import ObjectEncoder
 
 
 class DeepSets(nn.Module):
@@ -47,10 +46,8 @@ class DeepSets(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.in_channels, self.u_dim = in_channels, u_dim
-        channels = [in_channels + (u_dim or 0), *object_channels]
-        self.encoder = MLP(channels, act=act, norm=None, plain_last=False)
-        channels = [object_channels[-1], *readout_channels, out_channels]
+        self.encoder = ObjectEncoder(in_channels, object_channels, u_dim, act)
+        channels = [self.encoder.out_channels, *readout_channels, out_channels]
         self.readout = MLP(channels, act=act, norm=None, dropout=dropout)
 
     def reset_parameters(self) -> None:
@@ -82,11 +79,7 @@ class DeepSets(nn.Module):
             u_batch (torch.Tensor, optional): The graph of each question.
                 (default: :obj:`None`)
         """
-        check_features(x, self.in_channels, "x")
-        check_optional(u, self.u_dim, "u", "u_dim")
-        if batch_size is None and u is not None and u_batch is None:
-            batch_size = u.size(0)
-        ptr = set_ptr(batch, x.size(0), batch_size, x.device)
-        if u is not None:
-            x, ptr, *_ = ask(x, ptr, u, u_batch)
-        return self.readout(segment(self.encoder(x), ptr, "sum"))
+        x, ptr, *_ = self.encoder(
+            x, u=u, batch=batch, batch_size=batch_size, u_batch=u_batch
+        )
+        return self.readout(segment(x, ptr, "sum"))

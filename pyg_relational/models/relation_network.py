@@ -2,10 +2,11 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 from torch_geometric.nn import MLP
+from torch_geometric.typing import OptTensor
 
-from pyg_relational.nn import PairwiseMLP, RelationAggregation
-from pyg_relational.nn.checks import check_features, check_optional
-from pyg_relational.nn.sets import ask, set_ptr
+from pyg_relational.nn import ObjectEncoder, PairwiseMLP, RelationAggregation
+from pyg_relational.nn.pair_messages import PairMessages
+from pyg_relational.nn.sets import set_ptr
 
 
 class RelationNetwork(nn.Module):
@@ -63,12 +64,10 @@ class RelationNetwork(nn.Module):
         method: str = "auto",
     ) -> None:
         super().__init__()
-        self.in_channels, self.u_dim = in_channels, u_dim
         self.encoder = None
         if object_channels:
-            channels = [in_channels + (u_dim or 0), *object_channels]
-            self.encoder = MLP(channels, act=act, norm=None, plain_last=False)
-            in_channels, u_dim = object_channels[-1], None
+            self.encoder = ObjectEncoder(in_channels, object_channels, u_dim, act)
+            in_channels, u_dim = self.encoder.out_channels, None
         relation = PairwiseMLP(
             in_channels,
             relation_channels,
@@ -113,17 +112,9 @@ class RelationNetwork(nn.Module):
             u_batch (torch.Tensor, optional): The graph of each question.
                 (default: :obj:`None`)
         """
-        if batch_size is None and u is not None and u_batch is None:
-            batch_size = u.size(0)
-        ptr = set_ptr(batch, x.size(0), batch_size, x.device)
-        if self.encoder is not None:
-            check_features(x, self.in_channels, "x")
-            check_optional(u, self.u_dim, "u", "u_dim")
-            if u is not None:
-                x, ptr, edge_index, edge_attr = ask(
-                    x, ptr, u, u_batch, edge_index, edge_attr
-                )
-            x, u, u_batch = self.encoder(x), None, None
+        x, ptr, edge_index, edge_attr, u, u_batch = self._encode(
+            x, edge_index, edge_attr, u, batch, batch_size, u_batch
+        )
         h = self.relation(
             x,
             ptr=ptr,
@@ -133,3 +124,43 @@ class RelationNetwork(nn.Module):
             edge_attr=edge_attr,
         )
         return self.readout(h)
+
+    def pair_messages(
+        self,
+        x: Tensor,
+        edge_index: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        u: Tensor | None = None,
+        batch: Tensor | None = None,
+        batch_size: int | None = None,
+        u_batch: Tensor | None = None,
+    ) -> PairMessages:
+        r"""Lists what each pair adds to the sum that :math:`f` reads, for
+        :func:`pyg_relational.explain.pair_attribution`; arguments as for
+        :meth:`forward`."""
+        x, ptr, edge_index, edge_attr, u, u_batch = self._encode(
+            x, edge_index, edge_attr, u, batch, batch_size, u_batch
+        )
+        return self.relation.pair_messages(x, ptr, u, u_batch, edge_index, edge_attr)
+
+    def _encode(
+        self,
+        x: Tensor,
+        edge_index: Tensor | None,
+        edge_attr: Tensor | None,
+        u: Tensor | None,
+        batch: Tensor | None,
+        batch_size: int | None,
+        u_batch: Tensor | None,
+    ) -> tuple[Tensor, Tensor, OptTensor, OptTensor, OptTensor, OptTensor]:
+        """Objects, boundaries, edges, their features, and what is still to be asked."""
+        if self.encoder is not None:
+            x, ptr, edge_index, edge_attr = self.encoder(
+                x, edge_index, edge_attr, u, batch, batch_size, u_batch
+            )
+            u = u_batch = None
+        else:
+            if batch_size is None and u is not None and u_batch is None:
+                batch_size = u.size(0)
+            ptr = set_ptr(batch, x.size(0), batch_size, x.device)
+        return x, ptr, edge_index, edge_attr, u, u_batch

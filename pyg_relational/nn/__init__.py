@@ -1,8 +1,17 @@
 """Parts with parameters."""
 
-from pyg_relational.nn.aggr import RelationAggregation
-from pyg_relational.nn.conv import RelationConv
+from pyg_relational.nn.aggr import RelationAggregation, RelationAttentionAggregation
+from pyg_relational.nn.conv import RelationAttentionConv, RelationConv
 from pyg_relational.nn.image_to_objects import ImageToObjects
+from pyg_relational.nn.object_encoder import ObjectEncoder
 from pyg_relational.nn.pairwise import PairwiseMLP
 
-__all__ = ["ImageToObjects", "PairwiseMLP", "RelationAggregation", "RelationConv"]
+__all__ = [
+    "ImageToObjects",
+    "ObjectEncoder",
+    "PairwiseMLP",
+    "RelationAggregation",
+    "RelationAttentionAggregation",
+    "RelationAttentionConv",
+    "RelationConv",
+]

@@ -1,6 +1,7 @@
 """The relation g: what a pair of objects says."""
 
 from collections.abc import Sequence
+from typing import Any
 
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -219,6 +220,16 @@ class PairwiseMLP(nn.Module):
             method=method,
         )
         return segment(out, target_ptr, reduce) if total else out
+
+    def options(self) -> dict[str, Any]:
+        r"""What follows the projections, as
+        :func:`pyg_relational.ops.pair_attention` takes it for values."""
+        return {
+            "value_layers": self._layers(),
+            "act": self.act,
+            "negative_slope": self.negative_slope,
+            "plain_last": self.plain_last,
+        }
 
     def _layers(self) -> list[tuple[Tensor, Tensor]]:
         return [(lin.weight, lin.bias) for lin in self.lins]  # type: ignore[misc]

@@ -1,7 +1,6 @@
 """What every relational part promises, as checks."""
 
 import copy
-import inspect
 from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
@@ -10,6 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
+from pyg_relational.nn.inputs import forward_arguments
 from pyg_relational.testing.data import random_sets
 
 SIZES = (3, 1, 4, 2)
@@ -68,12 +68,7 @@ class Part:
         r"""Runs the part on a batch or on a single graph."""
         if self.call is not None:
             return self.call(module, data)
-        known = {"batch_size": getattr(data, "num_graphs", 1)}
-        arguments = {
-            name: known.get(name, data.get(name, None))
-            for name in inspect.signature(module.forward).parameters
-        }
-        return module(**{k: v for k, v in arguments.items() if v is not None})
+        return module(**forward_arguments(module, data))
 
     def split(self, out: Tensor, data: Batch) -> list[Tensor]:
         r"""Cuts the output into those of the graphs of a batch."""

@@ -181,7 +181,7 @@ def _trainer(
         accelerator=config["accelerator"],
         devices=1,
         precision=config["precision"],
-        max_epochs=budget["max_epochs"],
+        max_epochs=config["model"].get("max_epochs", budget["max_epochs"]),
         max_steps=budget.get("max_steps") or -1,
         check_val_every_n_epoch=min(budget["validate_every"], budget["max_epochs"]),
         num_sanity_val_steps=0,

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
+from pyg_relational.nn.inputs import forward_arguments
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.metrics import GroupedMean
 from pyg_relational.train.tasks import task_of
@@ -88,13 +89,10 @@ class RelationalModule(pl.LightningModule):
 
     def forward(self, batch: Data) -> Tensor:
         """Return the model's output, one row for each row of ``y``."""
-        arguments = {}
+        arguments = forward_arguments(self.model, batch)
         for name, parameter in self.inputs.items():
-            if name == "batch_size":
-                arguments[name] = batch.num_graphs
-            elif name in batch:
-                arguments[name] = batch[name]
-            elif parameter.default is inspect.Parameter.empty:
+            needed = parameter.default is inspect.Parameter.empty
+            if needed and name not in arguments:
                 raise UsageError(
                     f"{type(self.model).__name__} needs '{name}', but the dataset's "
                     f"scenes hold {', '.join(batch.keys())}; choose a model for this "

@@ -25,8 +25,8 @@ SECTIONS = {
 # Keys of the resolved parts: required, then optional.
 PARTS = {
     "dataset": ({"class", "root", "args"}, {"follow_batch", "augment"}),
-    "model": ({"class", "args"}, set()),
-    "baseline": ({"class", "args"}, set()),
+    "model": ({"class", "args"}, {"max_epochs"}),
+    "baseline": ({"class", "args"}, {"max_epochs"}),
     "optimizer": (
         {"class", "learning_rate", "weight_decay", "warmup_steps"},
         {"betas"},

@@ -76,6 +76,9 @@ def configure(
     for (section, key), value in overrides.items():
         if value is not None:
             config[section] = {**config[section], key: value}
+    if epochs is not None:
+        for part in ("model", "baseline"):
+            (config[part] or {}).pop("max_epochs", None)
     if not baseline or config["baseline_name"] == config["model_name"]:
         config["baseline_name"] = config["baseline"] = None
     if not torch.cuda.is_available() and accelerator == "auto":

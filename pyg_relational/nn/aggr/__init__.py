@@ -1,5 +1,6 @@
-"""Set-to-vector aggregations."""
+"""Layers from sets to vectors."""
 
 from pyg_relational.nn.aggr.relation import RelationAggregation
+from pyg_relational.nn.aggr.relation_attention import RelationAttentionAggregation
 
-__all__ = ["RelationAggregation"]
+__all__ = ["RelationAggregation", "RelationAttentionAggregation"]

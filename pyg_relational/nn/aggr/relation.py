@@ -3,9 +3,10 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter
 
+from pyg_relational.nn.pair_messages import PairMessages
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.sets import check_questions, repeat_sets
-from pyg_relational.ops import batch_to_ptr, ptr_to_batch
+from pyg_relational.ops import batch_to_ptr, fully_connected_edges, ptr_to_batch
 
 
 class RelationAggregation(Aggregation):
@@ -97,6 +98,65 @@ class RelationAggregation(Aggregation):
             if index is None:
                 index = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
             ptr = batch_to_ptr(index, dim_size)
+        target, source, ptr, edge_index, edge_attr = self._project(
+            x, ptr, u, u_batch, edge_index, edge_attr
+        )
+        if edge_index is not None:
+            h = target[edge_index[1]] + source[edge_index[0]]
+            h = self.nn.relate(h, edge_attr)
+            owner = ptr_to_batch(ptr, target.size(0))[edge_index[1]]
+            return scatter(h, owner, 0, ptr.numel() - 1, self.relation_reduce)
+        return self.nn.reduce(
+            target,
+            source,
+            ptr,
+            ptr,
+            reduce=self.relation_reduce,
+            self_pairs=self.self_pairs,
+            total=True,
+            method=self.method,
+        )
+
+    def pair_messages(
+        self,
+        x: Tensor,
+        ptr: Tensor,
+        u: Tensor | None = None,
+        u_batch: Tensor | None = None,
+        edge_index: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+    ) -> PairMessages:
+        r"""Lists what each pair adds to the vector of its set, for sums and means;
+        arguments as for :meth:`forward`."""
+        if self.relation_reduce not in ("sum", "mean"):
+            raise ValueError(
+                f"'reduce={self.relation_reduce!r}' is no sum of what pairs say; build "
+                f"the layer with reduce='sum' or 'mean'"
+            )
+        target, source, ptr, edge_index, edge_attr = self._project(
+            x, ptr, u, u_batch, edge_index, edge_attr
+        )
+        if edge_index is None:
+            edge_index = fully_connected_edges(ptr, self.self_pairs)
+        h = target[edge_index[1]] + source[edge_index[0]]
+        message = self.nn.relate(h, edge_attr)
+        owner = ptr_to_batch(ptr, target.size(0))[edge_index[1]]
+        if self.relation_reduce == "mean":
+            count = owner.bincount(minlength=ptr.numel() - 1)
+            message = message / count[owner].unsqueeze(1)
+        return PairMessages(edge_index, message, owner, ptr)
+
+    def _project(
+        self,
+        x: Tensor,
+        ptr: Tensor,
+        u: Tensor | None,
+        u_batch: Tensor | None,
+        edge_index: Tensor | None,
+        edge_attr: Tensor | None,
+    ) -> tuple[Tensor, Tensor, Tensor, Tensor | None, Tensor | None]:
+        """Projections of the objects of every question, targets then sources, with
+        the boundaries and edges of the questions' sets."""
         target, source = self.nn.project(x, x)
         shared = self.nn.project_u(u)
         if shared is not None:
@@ -110,24 +170,10 @@ class RelationAggregation(Aggregation):
                 ptr, u_batch, edge_index, edge_attr
             )
             target, source = target.index_select(0, rows), source.index_select(0, rows)
-        owner = ptr_to_batch(ptr, target.size(0))
         if shared is not None:
+            owner = ptr_to_batch(ptr, target.size(0))
             target = target + shared.index_select(0, owner)
-        if edge_index is not None:
-            h = target[edge_index[1]] + source[edge_index[0]]
-            h = self.nn.relate(h, edge_attr)
-            sets = ptr.numel() - 1
-            return scatter(h, owner[edge_index[1]], 0, sets, self.relation_reduce)
-        return self.nn.reduce(
-            target,
-            source,
-            ptr,
-            ptr,
-            reduce=self.relation_reduce,
-            self_pairs=self.self_pairs,
-            total=True,
-            method=self.method,
-        )
+        return target, source, ptr, edge_index, edge_attr
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}(nn={self.nn})"
