@@ -2,6 +2,7 @@
 
 import re
 import statistics
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -58,7 +59,7 @@ def record(path: Path, results: dict[str, Any]) -> None:
     write_json(path, {**shared, "runs": runs})
 
 
-def render(content: dict[str, Any]) -> str:
+def render(content: dict[str, Any], others: Sequence[dict[str, Any]] = ()) -> str:
     """Return a record as a Markdown table, with what produced it underneath.
 
     Figures are the mean over seeds and, from two seeds on, ± the standard deviation.
@@ -66,6 +67,8 @@ def render(content: dict[str, Any]) -> str:
     Args:
         content (dict): The content of a record: of runs, or of a benchmark, whose
             ``table`` has ``columns``, ``rows`` (of text) and a ``caption``.
+        others (Sequence[dict]): Records of other models of ours on the same task, each
+            a further row. (default: ``()``)
     """
     if "table" in content:
         return _render_benchmark(content["table"])
@@ -79,12 +82,12 @@ def render(content: dict[str, Any]) -> str:
     scale = 100 if content["metric"] == "accuracy" else 1
     names = [name.replace("_", " ") for _, name in columns]
     lines = ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
-    rows = [("ours", f"**ours: {content['model']}**")]
+    rows = [("ours", f"**ours: {x['model']}**", x["runs"]) for x in (content, *others)]
     if content["baseline"]:
-        rows.append(("baseline", f"baseline: {content['baseline']}"))
-    for key, label in rows:
+        rows.append(("baseline", f"baseline: {content['baseline']}", runs))
+    for key, label, measured in rows:
         cells = [
-            _spread([run["test"][grouping][name][key] for run in runs], scale)
+            _spread([run["test"][grouping][name][key] for run in measured], scale)
             for grouping, name in columns
         ]
         lines.append(f"| {label} | " + " | ".join(cells) + " |")
@@ -92,7 +95,9 @@ def render(content: dict[str, Any]) -> str:
         cells = [entry["figures"].get(name, "-") for _, name in columns]
         lines.append(f"| {entry['name']} | " + " | ".join(cells) + " |")
     notes = [f"{note}." for note in published_notes(content["published"])]
-    return "\n".join([*lines, "", _caption(content), *notes]) + "\n"
+    captions = [_caption(content)]
+    captions += [f"{other['model']}: {_caption(other)}" for other in others]
+    return "\n".join([*lines, "", *captions, *notes]) + "\n"
 
 
 def _render_benchmark(table: dict[str, Any]) -> str:
@@ -117,6 +122,7 @@ def render_readme(readme: Path, records: Path) -> tuple[str, str]:
     except OSError as error:
         raise UsageError(f"cannot read '{readme}': {error.strerror}") from error
     recorded = {path.stem: path for path in sorted(records.glob("*.json"))}
+    further = _further_models(recorded)
     marked = [match["name"] for match in BLOCK.finditer(before)]
     for name in marked:
         if name not in recorded:
@@ -124,17 +130,27 @@ def render_readme(readme: Path, records: Path) -> tuple[str, str]:
                 f"'{readme}' shows table '{name}', {records} has no record"
             )
     for name in recorded:
-        if name not in marked:
+        if name not in marked and name not in sum(further.values(), []):
             raise UsageError(
                 f"'{readme}' has no place for '{recorded[name]}'; add the lines "
                 f"<!-- table:{name} --> and <!-- /table:{name} -->"
             )
 
     def replace(match: re.Match[str]) -> str:
-        table = render(read_json(recorded[match["name"]]))
+        others = [read_json(recorded[x]) for x in further.get(match["name"], [])]
+        table = render(read_json(recorded[match["name"]]), others)
         return f"{match[1]}{table}{match[3]}"
 
     return before, BLOCK.sub(replace, before)
+
+
+def _further_models(recorded: Iterable[str]) -> dict[str, list[str]]:
+    """Records that are rows in the table of another: NAME-MODEL in that of NAME."""
+    names = list(recorded)
+    return {
+        name: [other for other in names if other.startswith(f"{name}-")]
+        for name in names
+    }
 
 
 def update_readme(readme: Path, records: Path, check: bool) -> bool:

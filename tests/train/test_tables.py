@@ -105,3 +105,24 @@ def test_unfinished_results(tmp_path: Path) -> None:
     (tmp_path / "results.json").write_text("{}")
     with pytest.raises(UsageError, match="holds no test figures"):
         read_results(tmp_path)
+
+
+def test_other_models_are_rows_of_the_same_table(tmp_path: Path, results: dict) -> None:
+    readme, records = tmp_path / "README.md", tmp_path / "records"
+    readme.write_text(README)
+    record(records / "tiny.json", results)
+    other = copy.deepcopy(results)
+    other["model"], other["baseline"] = "attention", None
+    other["test"]["kind"]["relational"]["ours"] = 0.5
+    record(records / "tiny-attention.json", other)
+    update_readme(readme, records, check=False)
+    text = readme.read_text()
+    lines = [line for line in text.splitlines() if line.startswith("| **ours")]
+    assert [line.split("**")[1] for line in lines] == [
+        "ours: relation",
+        "ours: attention",
+    ]
+    assert "| 50.0 |" in lines[1]
+    assert text.count("baseline: no-pairs") == 1
+    assert "\nattention: Accuracy in %" in text
+    assert update_readme(readme, records, check=True)
