@@ -1,11 +1,18 @@
 """Every layer and model passes every check; a new one is one line in PARTS."""
 
+import copy
+from collections import defaultdict
+from collections.abc import Iterator
+from functools import partial
+
 import pytest
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from pyg_relational.models import (
+    AttentionRelationNetwork,
     DeepSets,
     PairRelation,
     PixelRelationNetwork,
@@ -15,8 +22,12 @@ from pyg_relational.nn import (
     ImageToObjects,
     PairwiseMLP,
     RelationAggregation,
+    RelationAttentionAggregation,
+    RelationAttentionConv,
     RelationConv,
 )
+from pyg_relational.nn.attention_score import AdditiveScore, AttentionScore, MLPScore
+from pyg_relational.nn.relation_attention import RelationAttention
 from pyg_relational.testing import CHECKS, Part, all_pairs, pair_value
 
 # They go through scatter and segment, which torch-scatter replaces where installed.
@@ -67,7 +78,8 @@ def naive_objects_network(module: RelationNetwork, data: Batch) -> Tensor:
     for e, (j, i) in enumerate(data.edge_index.t().tolist()):
         s = int(data.batch[i])
         z_i, z_j = (
-            module.encoder(torch.cat([data.x[k], data.u[s]])[None])[0] for k in (i, j)
+            module.encoder.mlp(torch.cat([data.x[k], data.u[s]])[None])[0]
+            for k in (i, j)
         )
         sums[s] = sums[s] + pair_value(g, z_i, z_j, data.edge_attr[e])
     return module.readout(torch.stack(sums))
@@ -86,15 +98,131 @@ def naive_pair_relation(module: PairRelation, data: Batch) -> Tensor:
 def naive_deep_sets(module: DeepSets, data: Batch) -> Tensor:
     sums = [
         torch.stack(
-            [module.encoder(torch.cat([x, data.u[s]])[None])[0] for x in graph.x]
+            [module.encoder.mlp(torch.cat([x, data.u[s]])[None])[0] for x in graph.x]
         ).sum(dim=0)
         for s, graph in enumerate(data.to_data_list())
     ]
     return module.readout(torch.stack(sums))
 
 
+def naive_score(
+    score: AttentionScore,
+    k: int,
+    x_i: Tensor,
+    x_j: Tensor,
+    edge_attr: Tensor | None,
+    u: Tensor | None,
+) -> Tensor:
+    """The score that head k gives a pair, one number."""
+
+    def project(lin: nn.Module | None, x: Tensor | None) -> Tensor | float:
+        """What one head reads of a vector."""
+        if lin is None or x is None:
+            return 0.0
+        return F.linear(x, lin.weight, lin.bias).view(score.heads, -1)[k]
+
+    edge, shared = project(score.lin_edge, edge_attr), project(score.lin_u, u)
+    x_j = project(score.lin_l, x_j)
+    if isinstance(score, AdditiveScore):
+        own = score.att_r[k] @ project(score.lin_l, x_i)
+        return F.leaky_relu(own + score.att_l[k] @ x_j + edge + shared, 0.2).sum()
+    x_i = project(score.lin_r, x_i)
+    if isinstance(score, MLPScore):
+        return score.att[k] @ F.leaky_relu(x_i + x_j + edge + shared, 0.2)
+    return (x_i + shared) @ (x_j + edge) / score.channels**0.5
+
+
+def naive_said(
+    attention: RelationAttention,
+    x_i: Tensor,
+    x_j: Tensor,
+    edge_attr: Tensor | None,
+    u: Tensor | None,
+) -> tuple[Tensor, Tensor]:
+    """The scores of a pair, [K], and what it says, [K, C]."""
+    pair, score = (x_i, x_j, edge_attr, u), attention.score
+    heads = range(attention.heads)
+    scores = torch.stack([naive_score(score, k, *pair) for k in heads])
+    if attention.nn is not None:
+        value = pair_value(attention.nn, *pair)
+    else:
+        lin = getattr(score, "lin_value", score.lin_l)
+        value = F.linear(x_j, lin.weight, lin.bias)
+    return scores, value.view(attention.heads, attention.out_channels)
+
+
+def naive_heard(pairs: list[tuple[Tensor, Tensor]], like: Tensor) -> Tensor:
+    """What pairs say, weighted by the softmax of their scores, [K, C]."""
+    if not pairs:
+        return torch.zeros_like(like)
+    weights = [scores.exp() for scores, _ in pairs]
+    heard = [w[:, None] * said for w, (_, said) in zip(weights, pairs, strict=True)]
+    return total(torch.stack(heard)) / total(torch.stack(weights))[:, None]
+
+
+def naive_pairs(data: Batch, self_pairs: bool = True) -> Iterator[tuple]:
+    """Target, source, edge features and shared features of each pair."""
+    u = data.u if "u" in data else [None] * data.num_graphs
+    if "edge_index" in data:
+        for e, (j, i) in enumerate(data.edge_index.t().tolist()):
+            edge_attr = data.edge_attr[e] if "edge_attr" in data else None
+            yield i, j, edge_attr, u[data.batch[i]]
+        return
+    for i in range(data.num_nodes):
+        for j in range(data.num_nodes):
+            if data.batch[i] == data.batch[j] and (self_pairs or i != j):
+                yield i, j, None, u[data.batch[i]]
+
+
+def naive_attention(
+    module: RelationAttentionConv | RelationAttentionAggregation,
+    data: Batch,
+    owner: list[int],
+    count: int,
+) -> Tensor:
+    """Attends over the pairs of each owner, which are named target by target."""
+    attention, said = module.attention, defaultdict(list)
+    for i, j, edge_attr, u in naive_pairs(data, module.self_pairs):
+        x_i, x_j = data.x[i], data.x[j]
+        said[owner[i]].append(naive_said(attention, x_i, x_j, edge_attr, u))
+    like = data.x.new_zeros(attention.heads, attention.out_channels)
+    return torch.stack([naive_heard(said[row], like) for row in range(count)])
+
+
+def naive_attention_conv(module: RelationAttentionConv, data: Batch) -> Tensor:
+    nodes = list(range(data.num_nodes))
+    out = naive_attention(module, data, nodes, data.num_nodes)
+    out = out.flatten(1) if module.concat else out.mean(dim=1)
+    if module.lin_residual is not None:
+        out = out + data.x @ module.lin_residual.weight.t()
+    return out if module.bias is None else out + module.bias
+
+
+def naive_attention_aggregation(
+    module: RelationAttentionAggregation, data: Batch
+) -> Tensor:
+    owner = data.batch.tolist()
+    return naive_attention(module, data, owner, data.num_graphs).flatten(1)
+
+
+def naive_attention_network(module: AttentionRelationNetwork, data: Batch) -> Tensor:
+    asked = copy.copy(data)
+    if "u" in data:
+        asked.x = torch.cat([data.x, data.u[data.batch]], dim=1)
+        del asked.u
+    if module.encoder.mlp is not None:
+        asked.x = torch.stack([module.encoder.mlp(x[None])[0] for x in asked.x])
+    h = naive_attention_conv(module.relation, asked)
+    if module.output == "set":
+        sets = range(data.num_graphs)
+        h = torch.stack([total(h[data.batch == s]) for s in sets])
+    return module.readout(h)
+
+
 def run_aggregation(module: nn.Module, data: Batch) -> Tensor:
-    return module(data.x, data.batch, dim_size=data.num_graphs, u=data.get("u"))
+    names = ("u", "edge_index", "edge_attr")
+    arguments = {name: data[name] for name in names if name in data}
+    return module(data.x, data.batch, dim_size=data.num_graphs, **arguments)
 
 
 def run_pairwise(module: PairwiseMLP, data: Batch) -> Tensor:
@@ -200,6 +328,104 @@ PARTS = {
         naive=naive_pair_relation,
     ),
 }
+
+
+ATTENTION_CONV = partial(Part, output="node", naive=naive_attention_conv)
+ATTENTION_AGGREGATION = partial(
+    Part, output="set", naive=naive_attention_aggregation, call=run_aggregation
+)
+ATTENTION_NETWORK = partial(Part, output="set", naive=naive_attention_network)
+
+
+def attend(*args: object, **kwargs: object) -> RelationAttentionConv:
+    return RelationAttentionConv(5, 2, 2, *args, **kwargs)
+
+
+def attend_once(*args: object, **kwargs: object) -> RelationAttentionAggregation:
+    return RelationAttentionAggregation(5, 2, 2, *args, **kwargs)
+
+
+def answer(*args: object, **kwargs: object) -> AttentionRelationNetwork:
+    return AttentionRelationNetwork(5, 3, [8, 6], [8], *args, heads=2, **kwargs)
+
+
+ATTENTION_PARTS = {
+    "RelationAttentionConv-additive": ATTENTION_CONV(lambda: attend("additive")),
+    "RelationAttentionConv-mlp": ATTENTION_CONV(lambda: attend("mlp")),
+    "RelationAttentionConv-dot": ATTENTION_CONV(lambda: attend("dot")),
+    "RelationAttentionConv-sorted": ATTENTION_CONV(
+        lambda: attend("additive", method="sorted")
+    ),
+    "RelationAttentionConv-tiled": ATTENTION_CONV(
+        lambda: attend("additive", u_dim=2, method="tiled"), u_dim=2
+    ),
+    "RelationAttentionConv-additive-nn": ATTENTION_CONV(
+        lambda: attend("additive", g([6, 4]), self_pairs=False)
+    ),
+    "RelationAttentionConv-mlp-nn": ATTENTION_CONV(
+        lambda: attend("mlp", g([4], u_dim=2, act="tanh"), u_dim=2), u_dim=2
+    ),
+    "RelationAttentionConv-dot-nn": ATTENTION_CONV(
+        lambda: attend("dot", g([6, 6, 4], plain_last=True))
+    ),
+    "RelationAttentionConv-no-self": ATTENTION_CONV(
+        lambda: attend("mlp", self_pairs=False, bias=False)
+    ),
+    "RelationAttentionConv-residual": ATTENTION_CONV(
+        lambda: attend("additive", residual=True, concat=False, u_dim=2), u_dim=2
+    ),
+    "RelationAttentionConv-residual-dot": ATTENTION_CONV(
+        lambda: attend("dot", residual=True, concat=False, u_dim=2), u_dim=2
+    ),
+    **{
+        f"RelationAttentionConv-{score}-edges": ATTENTION_CONV(
+            partial(attend, score, u_dim=2, edge_dim=3), u_dim=2, edge_dim=3
+        )
+        for score in ("additive", "mlp", "dot")
+    },
+    "RelationAttentionConv-edges": ATTENTION_CONV(
+        lambda: attend("mlp", g([6, 4])), edges=True
+    ),
+    "RelationAttentionConv-nn-edges": ATTENTION_CONV(
+        lambda: attend("dot", g([4], u_dim=2, edge_dim=3), u_dim=2, edge_dim=3),
+        u_dim=2,
+        edge_dim=3,
+    ),
+    "RelationAttentionAggregation-additive": ATTENTION_AGGREGATION(
+        lambda: attend_once("additive")
+    ),
+    "RelationAttentionAggregation-mlp": ATTENTION_AGGREGATION(
+        lambda: attend_once("mlp", u_dim=2), u_dim=2
+    ),
+    "RelationAttentionAggregation-dot": ATTENTION_AGGREGATION(
+        lambda: attend_once("dot", self_pairs=False)
+    ),
+    "RelationAttentionAggregation-additive-nn": ATTENTION_AGGREGATION(
+        lambda: attend_once("additive", g([6, 4], u_dim=2), u_dim=2), u_dim=2
+    ),
+    "RelationAttentionAggregation-mlp-nn": ATTENTION_AGGREGATION(
+        lambda: attend_once("mlp", g([6, 4], act="silu"), self_pairs=False)
+    ),
+    "RelationAttentionAggregation-dot-nn": ATTENTION_AGGREGATION(
+        lambda: attend_once("dot", g([4], u_dim=2), u_dim=2), u_dim=2
+    ),
+    "RelationAttentionAggregation-edges": ATTENTION_AGGREGATION(
+        lambda: attend_once("mlp", g([4], u_dim=2, edge_dim=3), 3, 2),
+        u_dim=2,
+        edge_dim=3,
+    ),
+    "AttentionRelationNetwork": ATTENTION_NETWORK(lambda: answer(u_dim=2), u_dim=2),
+    "AttentionRelationNetwork-node": ATTENTION_NETWORK(
+        lambda: answer(score="additive", output="node"), output="node"
+    ),
+    "AttentionRelationNetwork-edges": ATTENTION_NETWORK(
+        lambda: answer(edge_dim=3, u_dim=2), u_dim=2, edge_dim=3
+    ),
+    "AttentionRelationNetwork-objects": ATTENTION_NETWORK(
+        lambda: answer([7], score="dot", u_dim=2), u_dim=2
+    ),
+}
+PARTS |= ATTENTION_PARTS
 
 
 @pytest.mark.parametrize("check", CHECKS)

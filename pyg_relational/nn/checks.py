@@ -1,5 +1,7 @@
 """Checks of what layers and models are given."""
 
+from typing import Any
+
 import torch
 from torch import Tensor
 
@@ -33,6 +35,27 @@ def check_features(x: Tensor, channels: int, name: str) -> None:
             raise ValueError(
                 f"'{name}' must be finite (got NaN or infinity in {len(rows)} rows, "
                 f"first row {rows[0]}); clean or impute the data first"
+            )
+
+
+def check_edges(edge_index: Any, edge_attr: Tensor | None) -> None:
+    r"""Raises a :class:`ValueError` unless edge features belong to edges, one row
+    each.
+
+    Args:
+        edge_index (torch.Tensor or SparseTensor, optional): The edges.
+        edge_attr (torch.Tensor, optional): Their features, shape :math:`[E, D]`.
+    """
+    if edge_attr is None:
+        return
+    if edge_index is None:
+        raise ValueError("'edge_attr' needs 'edge_index' (got None)")
+    if isinstance(edge_index, Tensor) and edge_index.layout == torch.strided:
+        edges = edge_index.size(1)
+        if edge_attr.size(0) != edges:
+            raise ValueError(
+                f"'edge_attr' must have one row for each of the {edges} edges (got "
+                f"{edge_attr.size(0)} rows)"
             )
 
 

@@ -59,6 +59,9 @@ class PairTile:
     def sum_by_target(self, x: Tensor, out: Tensor) -> None:
         r"""Adds the pairs' values :math:`[P, H]` to the rows :math:`[N, H]` of their
         targets."""
+        if self._is_run():
+            out[self.targets] += x[: self.num_pairs].sum(0)
+            return
         order = torch.arange(self.num_pairs, device=x.device)
         out[self.targets] += _bag_sum(x, order, self.target_offsets)
 
@@ -66,9 +69,18 @@ class PairTile:
         r"""Adds the pairs' values :math:`[P, H]` to the rows :math:`[M, H]` of their
         sources."""
         rows = out[self.sources]
+        if self._is_run():
+            rows += x[: self.num_pairs]
+            return
         source, order = self.source_index[: self.num_pairs].sort(stable=True)
         row = torch.arange(rows.size(0) + 1, device=x.device)
         rows += _bag_sum(x, order, torch.searchsorted(source, row))
+
+    def _is_run(self) -> bool:
+        """Whether the pairs are those of one target with sources in a row."""
+        targets = self.targets.stop - self.targets.start
+        sources = self.sources.stop - self.sources.start
+        return targets == 1 and sources == self.num_pairs
 
 
 def _bag_sum(x: Tensor, order: Tensor, offsets: Tensor) -> Tensor:

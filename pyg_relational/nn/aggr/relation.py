@@ -3,6 +3,7 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter
 
+from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.pair_messages import PairMessages
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.sets import check_questions, repeat_sets
@@ -163,8 +164,7 @@ class RelationAggregation(Aggregation):
             check_questions(shared, u_batch, ptr.numel() - 1)
         elif u_batch is not None:
             raise ValueError("'u_batch' needs 'u' (got None)")
-        if edge_attr is not None and edge_index is None:
-            raise ValueError("'edge_attr' needs 'edge_index' (got None)")
+        check_edges(edge_index, edge_attr)
         if u_batch is not None:
             rows, ptr, edge_index, edge_attr = repeat_sets(
                 ptr, u_batch, edge_index, edge_attr

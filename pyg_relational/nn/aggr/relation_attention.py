@@ -5,6 +5,7 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter, segment, softmax
 
+from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.relation_attention import RelationAttention, check_shared
 from pyg_relational.ops import batch_to_ptr, fully_connected_edges, ptr_to_batch
@@ -107,8 +108,7 @@ class RelationAttentionAggregation(Aggregation):
             if index is None:
                 index = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
             ptr = batch_to_ptr(index, dim_size)
-        if edge_attr is not None and edge_index is None:
-            raise ValueError("'edge_attr' needs 'edge_index' (got None)")
+        check_edges(edge_index, edge_attr)
         check_shared(u, ptr.numel() - 1)
         owner = ptr_to_batch(ptr, x.size(0))
         parts = self.attention.project(x, x, u, owner)

@@ -9,6 +9,7 @@ from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import Adj, OptTensor
 from torch_geometric.utils import softmax
 
+from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.relation_attention import (
     Projections,
@@ -100,7 +101,12 @@ class RelationAttentionConv(MessagePassing):
         method: str = "auto",
         **kwargs: Any,
     ) -> None:
-        kwargs.setdefault("aggr", "add")
+        aggr = kwargs.setdefault("aggr", "add")
+        if aggr not in ("add", "sum"):
+            raise ValueError(
+                f"'aggr' must be 'add', as the weights of a target sum to one (got "
+                f"{aggr!r})"
+            )
         super().__init__(node_dim=0, **kwargs)
         if not 0 <= dropout < 1:
             raise ValueError(f"'dropout' must be from 0 to less than 1 (got {dropout})")
@@ -156,8 +162,7 @@ class RelationAttentionConv(MessagePassing):
         """
         x_l, x_r = x if isinstance(x, tuple) else (x, x)
         batch_l, batch_r = batch if isinstance(batch, tuple) else (batch, batch)
-        if edge_attr is not None and edge_index is None:
-            raise ValueError("'edge_attr' needs 'edge_index' (got None)")
+        check_edges(edge_index, edge_attr)
         if batch_size is None and u is not None:
             batch_size = u.size(0)
         ptr_r = set_ptr(batch_r, x_r.size(0), batch_size, x_r.device)

@@ -4,6 +4,7 @@ from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptTensor
 
+from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
@@ -86,6 +87,7 @@ class RelationConv(MessagePassing):
                 ascending; one graph by default. (default: :obj:`None`)
             batch_size (int, optional): The number of graphs. (default: :obj:`None`)
         """
+        check_edges(edge_index, edge_attr)
         x_l, x_r = x if isinstance(x, tuple) else (x, x)
         batch_l, batch_r = batch if isinstance(batch, tuple) else (batch, batch)
         target, source = self.nn.project(x_r, x_l)
@@ -99,8 +101,6 @@ class RelationConv(MessagePassing):
             return self.propagate(
                 edge_index, h=(source, target), edge_attr=edge_attr, size=None
             )
-        if edge_attr is not None:
-            raise ValueError("'edge_attr' needs 'edge_index' (got None)")
         if batch_l is batch_r and x_l is x_r:
             ptr_l = ptr_r
         else:
