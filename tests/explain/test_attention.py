@@ -98,7 +98,7 @@ def test_a_layer_alone_is_a_model() -> None:
 
 
 def test_a_model_without_attention_says_what_has_it() -> None:
-    with pytest.raises(ValueError, match="no layer with attention.*got DeepSets"):
+    with pytest.raises(ValueError, match=r"no layer with attention.*got DeepSets"):
         attention_matrix(DeepSets(5, 2, [4]), Data(x=torch.randn(3, 5)))
 
 

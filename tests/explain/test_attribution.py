@@ -37,9 +37,7 @@ def build(name: str) -> nn.Module:
 
 
 def answer(model: nn.Module, data: Batch) -> torch.Tensor:
-    return model(
-        data.x, u=data.u, batch=data.batch, batch_size=3, u_batch=data.u_batch
-    )
+    return model(data.x, u=data.u, batch=data.batch, batch_size=3, u_batch=data.u_batch)
 
 
 @pytest.mark.parametrize("name", MODELS)

@@ -1,0 +1,106 @@
+"""What the pictures share: the strongest pairs, argument checks, files."""
+
+import os
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from matplotlib.axes import Axes
+from torch import Tensor
+
+Names = Sequence[str]
+FONT = 9.0  # points
+
+
+def top_pairs(
+    weights: Tensor, k: int = 10, names: Names | None = None
+) -> list[tuple[str | int, str | int, float]]:
+    r"""Lists the strongest pairs by absolute weight, pairs of an object with itself
+    included; of several heads the mean counts.
+
+    Args:
+        weights (torch.Tensor): :math:`[n, m]` or, of :math:`K` heads,
+            :math:`[K, n, m]`; targets in rows, sources in columns.
+        k (int): How many pairs; all of them if there are fewer. (default: :obj:`10`)
+        names (list of str, optional): A name an object; otherwise its number is given.
+
+    Returns:
+        list: Tuples (target, source, weight), the strongest first.
+
+    Raises:
+        ValueError: If shapes or numbers do not fit.
+    """
+    mean = heads(weights, "weights").mean(0)
+    rows, columns = axis_names(names, mean, "names")
+    if k < 1:
+        raise ValueError(f"'k' must be at least 1 (got {k})")
+    order = mean.abs().flatten().sort(descending=True, stable=True).indices[:k]
+    pairs = [divmod(index, mean.size(1)) for index in order.tolist()]
+    if names is None:
+        return [(i, j, float(mean[i, j])) for i, j in pairs]
+    return [(rows[i], columns[j], float(mean[i, j])) for i, j in pairs]
+
+
+def heads(weights: Any, name: str) -> Tensor:
+    weights = torch.as_tensor(weights)
+    if weights.dim() not in (2, 3) or weights.numel() == 0:
+        raise ValueError(
+            f"'{name}' must have shape [n, m] or [heads, n, m], none of them 0 (got "
+            f"{list(weights.shape)}); pass graphs of a batch as a list"
+        )
+    return finite(weights if weights.dim() == 3 else weights[None], name)
+
+
+def finite(values: Tensor, name: str) -> Tensor:
+    values = values.detach().cpu().double()
+    if not bool(values.isfinite().all()):
+        raise ValueError(f"'{name}' must be finite (got NaN or infinite values)")
+    return values
+
+
+def each(values: Any, count: int, name: str, what: str, default: Any) -> list[Any]:
+    if values is None:
+        return list(default)
+    if isinstance(values, str) or len(values) != count:
+        got = repr(values) if isinstance(values, str) else len(values)
+        raise ValueError(f"'{name}' must be a list of {count}, {what} (got {got})")
+    return list(values)
+
+
+def axis_names(names: Any, weights: Tensor, name: str) -> tuple[list[str], list[str]]:
+    rows, columns = weights.shape
+    if names is not None and rows != columns:
+        raise ValueError(
+            f"'{name}' names both axes, the weights must be square with it (got "
+            f"{rows} x {columns}); leave out 'names'"
+        )
+    targets, sources = (
+        [str(own) for own in each(names, count, name, "one an object", range(count))]
+        for count in (rows, columns)
+    )
+    return targets, sources
+
+
+def short(name: object) -> str:
+    text = str(name)
+    return text if len(text) <= 24 else f"{text[:23]}…"
+
+
+def check_path(path: str | Path | None) -> None:
+    if path is not None and Path(path).suffix.lower() not in (".png", ".svg"):
+        raise ValueError(f"'path' must end in '.png' or '.svg' (got '{path}')")
+
+
+def save(ax: Axes, path: str | Path | None) -> None:
+    """Write the figure under a temporary name, then rename it."""
+    if path is None:
+        return
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
+    form = path.suffix.lower()[1:]
+    try:
+        ax.figure.figure.savefig(partial, format=form, dpi=150, bbox_inches="tight")
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
