@@ -108,6 +108,7 @@ def build_parser(argv: list[str]) -> Parser:
         "train": _train_parser(),
         "evaluate": _evaluate_parser(),
         "predict": _predict_parser(),
+        "explain": _explain_parser(),
         "tables": _tables_parser(),
         "benchmark": _benchmark_parser(argv),
     }
@@ -166,6 +167,23 @@ def _predict_parser() -> Parser:
     parser.add_argument("run", type=str, help="run folder")
     parser.add_argument(
         "input", type=str, help='JSON file: {"objects": [...], "questions": [...]}'
+    )
+    return parser
+
+
+def _explain_parser() -> Parser:
+    parser = Parser(
+        description="Show which pairs decided the answers about a scene.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("run", type=str, help="run folder of a model that sums over pairs")
+    add("input", type=str, help='JSON file: {"objects": [...], "questions": [...]}')
+    add(
+        "--output",
+        type=str,
+        default=None,
+        help=".html or .png file (null: explanation.html in the run folder)",
     )
     return parser
 

@@ -109,6 +109,22 @@ def predict_command(options: Options, argv: list[str]) -> int:
     return 0
 
 
+def explain_command(options: Options, argv: list[str]) -> int:
+    """Write a report on which pairs decided the answers about a scene."""
+    from pyg_relational.train.explanations import explain
+
+    run = Path(options["run"])
+    output = Path(options["output"] or run / "explanation.html")
+    for entry in explain(run, Path(options["input"]), output):
+        target, source, moved = entry["pairs"][0]
+        print(
+            f"{entry['question']}: {entry['answer']} ({entry['probability']:.1%}), "
+            f"most by {target} with {source} ({moved:+.2f})"
+        )
+    print(f"report: {output}")
+    return 0
+
+
 def tables_command(options: Options, argv: list[str]) -> int:
     """Render the recorded figures; with ``--check`` return 1 if the README differs."""
     from pyg_relational.train.tables import update_readme
@@ -177,6 +193,7 @@ COMMANDS = {
     "train": train_command,
     "evaluate": evaluate_command,
     "predict": predict_command,
+    "explain": explain_command,
     "tables": tables_command,
     "benchmark": benchmark_command,
 }

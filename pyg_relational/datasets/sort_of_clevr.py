@@ -21,6 +21,7 @@ from pyg_relational.datasets.sort_of_clevr_generator import (
 from pyg_relational.datasets.sort_of_clevr_scenes import (
     scene_from_objects,
     scene_image,
+    scene_objects,
 )
 
 SPLITS = ("train", "val", "test")
@@ -89,6 +90,7 @@ class SortOfCLEVR(InMemoryDataset):
     question_text = staticmethod(vocabulary.question_text)
     scene_from_objects = staticmethod(scene_from_objects)
     scene_image = staticmethod(scene_image)
+    scene_objects = staticmethod(scene_objects)
 
     def __init__(
         self,

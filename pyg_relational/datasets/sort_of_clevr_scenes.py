@@ -4,12 +4,15 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
+import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
 from pyg_relational.datasets.names import check_name
 from pyg_relational.datasets.sort_of_clevr_generator import (
+    COLOUR_VALUES,
     FIRST_CENTRE,
+    IMAGE_SIZE,
     LAST_CENTRE,
     MIN_SQUARED_DISTANCE,
     Questions,
@@ -61,6 +64,34 @@ def scene_from_objects(
     if representation == "pixels":
         scene.num_nodes = len(colour)
     return scene
+
+
+def scene_objects(scene: Data) -> dict[str, Any]:
+    """Returns how the objects of one scene are called and drawn.
+
+    Args:
+        scene (Data): A scene as a state description.
+
+    Returns:
+        dict: `names` such as `"red circle"`, `positions` `[n, 2]` in pixels with y
+        upwards, `colors` (RGB from 0 to 1) and `shapes`.
+    """
+    colours = scene.x[:, : len(COLOURS)].argmax(dim=-1).tolist()
+    shapes = [SHAPES[index] for index in scene.shape_id.tolist()]
+    positions = scene.position.float()
+    return {
+        "names": [
+            f"{COLOURS[index]} {shape}"
+            for index, shape in zip(colours, shapes, strict=True)
+        ],
+        "positions": torch.stack(
+            [positions[:, 0], IMAGE_SIZE - 1 - positions[:, 1]], dim=1
+        ),
+        "colors": [
+            tuple(value / 255 for value in COLOUR_VALUES[index]) for index in colours
+        ],
+        "shapes": shapes,
+    }
 
 
 def scene_image(scene: Data) -> Tensor:

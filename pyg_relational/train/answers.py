@@ -55,8 +55,36 @@ def predict(run: Path, scene_file: Path) -> list[dict[str, Any]]:
     Raises:
         UsageError: If the run is not finished, or the file does not describe a scene.
     """
+    config, scene, questions = read_scene(run, scene_file)
+    dataset = dataset_class(config["dataset"]["class"])
+    module = build_module(config, load_model(run))
+    follow = config["dataset"].get("follow_batch", [])
+    (probability,) = answer_probabilities(module, [scene], follow)
+    return [
+        {
+            "question": text,
+            "answer": dataset.ANSWERS[int(row.argmax())],
+            "probability": float(row.max()),
+            "probabilities": dict(zip(dataset.ANSWERS, row.tolist(), strict=True)),
+        }
+        for text, row in zip(questions, probability, strict=True)
+    ]
+
+
+def read_scene(run: Path, scene_file: Path) -> tuple[dict[str, Any], Data, list[str]]:
+    """Read a scene as the model of a run takes it.
+
+    Args:
+        run (Path): A run folder.
+        scene_file (Path): A JSON file, as for :func:`predict`.
+
+    Returns:
+        tuple: The configuration of the run, the scene and its questions.
+
+    Raises:
+        UsageError: If the file does not describe a scene.
+    """
     config = read_config(run)
-    model = load_model(run)
     dataset = dataset_class(config["dataset"]["class"])
     if not hasattr(dataset, "scene_from_objects"):
         raise UsageError(
@@ -72,18 +100,7 @@ def predict(run: Path, scene_file: Path) -> list[dict[str, Any]]:
         )
     except (TypeError, ValueError) as error:
         raise UsageError(f"scene '{scene_file}': {error}") from error
-    module = build_module(config, model)
-    follow = config["dataset"].get("follow_batch", [])
-    (probability,) = answer_probabilities(module, [scene], follow)
-    return [
-        {
-            "question": text,
-            "answer": dataset.ANSWERS[int(row.argmax())],
-            "probability": float(row.max()),
-            "probabilities": dict(zip(dataset.ANSWERS, row.tolist(), strict=True)),
-        }
-        for text, row in zip(description["questions"], probability, strict=True)
-    ]
+    return config, scene, description["questions"]
 
 
 def print_answers(

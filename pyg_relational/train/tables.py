@@ -3,6 +3,7 @@
 import re
 import statistics
 from collections.abc import Iterable, Sequence
+from itertools import chain
 from pathlib import Path
 from typing import Any
 
@@ -130,7 +131,7 @@ def render_readme(readme: Path, records: Path) -> tuple[str, str]:
                 f"'{readme}' shows table '{name}', {records} has no record"
             )
     for name in recorded:
-        if name not in marked and name not in sum(further.values(), []):
+        if name not in marked and name not in chain(*further.values()):
             raise UsageError(
                 f"'{readme}' has no place for '{recorded[name]}'; add the lines "
                 f"<!-- table:{name} --> and <!-- /table:{name} -->"
