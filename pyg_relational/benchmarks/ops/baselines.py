@@ -7,10 +7,10 @@ from typing import Any
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from torch_geometric.nn import GATConv, MessagePassing
+from torch_geometric.nn import GATConv, GATv2Conv, MessagePassing
 from torch_geometric.utils import to_dense_batch
 
-from pyg_relational.nn import PairwiseMLP
+from pyg_relational.nn import PairwiseMLP, RelationAttentionConv
 from pyg_relational.ops import additive_attention
 
 
@@ -179,3 +179,15 @@ def padded(model: Callable[..., Tensor], batch: Tensor) -> Callable[[Tensor], Te
         return model(dense, mask)[mask]
 
     return forward
+
+
+def gatv2(ours: RelationAttentionConv) -> GATv2Conv:
+    """Return PyG's layer with the weights of ours, for complete edges."""
+    score = ours.attention.score
+    (width, _), heads = ours.attention.in_channels, ours.heads
+    conv = GATv2Conv(width, ours.out_channels, heads, add_self_loops=False)
+    weights = score.state_dict()
+    # [K, C] -> [1, K, C]
+    weights |= {"att": weights["att"][None], "bias": ours.bias}
+    conv.load_state_dict(weights)
+    return conv.to(weights["att"].device)

@@ -21,7 +21,8 @@ class Case:
     Args:
         key (str): The name that `--cases` selects.
         kind (str): `"relation"` (layers with parameters, objects in, objects out),
-            `"pair_sum"` (the bare operator) or `"attention"` (layers).
+            `"pair_sum"` (the bare operator), `"attention"` or `"mlp_attention"`
+            (layers, scores of GAT and of GATv2).
         sets (tuple): Pairs of a number of sets and the size of each.
         channels (tuple): Widths of the relation's layers; the width of the pair sum;
             or heads and channels a head.
@@ -68,8 +69,9 @@ class Case:
             f"{count:,} {'set' if count == 1 else 'sets'} of {size:,}"
             for count, size in self.sets
         )
-        if self.kind == "attention":
-            return f"attention, {sets}, {self.channels[0]} heads x {self.channels[1]}"
+        if "attention" in self.kind:
+            name = self.kind.replace("_", " ").replace("mlp", "MLP")
+            return f"{name}, {sets}, {self.channels[0]} heads x {self.channels[1]}"
         if self.kind == "pair_sum":
             return f"pair sum, {sets}, width {self.channels[0]}"
         hidden = len(self.channels) - self.plain_last
@@ -93,6 +95,9 @@ class Case:
         )
 
 
+AT_MOST = ("time", "growth", "seconds", "extra", "peak")
+
+
 @dataclass(frozen=True)
 class Floor:
     """What a case must reach.
@@ -102,10 +107,10 @@ class Floor:
         against (str): The method, or the case, that it is compared with.
         quantity (str): `"speed"`, `"memory"` (their figure over ours), `"time"` (our
             seconds over theirs), `"growth"` (our seconds here over those of the case
-            `against`), `"peak"` (bytes of the process) or `"rate"` (floating-point
+            `against`), `"seconds"` and `"extra"` (bytes beyond the objects) of ours,
+            `"peak"` (bytes of the process) or `"rate"` (floating-point
             operations a second over those of a matrix multiplication).
-        bound (float): The least value; the largest for `"time"`, `"growth"` and
-            `"peak"`.
+        bound (float): The least value; the largest for those in `AT_MOST`.
     """
 
     key: str
@@ -115,7 +120,7 @@ class Floor:
 
     def met(self, value: float) -> bool:
         """Whether the value is on the right side of the bound."""
-        if self.quantity in ("time", "growth", "peak"):
+        if self.quantity in AT_MOST:
             return value <= self.bound
         return value >= self.bound
 
@@ -137,6 +142,11 @@ ROWS = (
         plain_last=False,
     ),
     Case("attention", "attention", ((1, 2000),), (4, 32), ATTENTION),
+    Case("attention-5000", "attention", ((1, 5000),), (4, 32), ("edges", "auto")),
+    Case("mlp-attention", "mlp_attention", ((1, 500),), (4, 32), ("edges", "auto")),
+    Case(
+        "mlp-attention-5000", "mlp_attention", ((1, 5000),), (4, 32), ("edges", "auto")
+    ),
     Case("ragged", "relation", ((1, 1000), (500, 5)), (128, 128), RAGGED),
     # The padded textbook needs more memory than there is above; here it runs.
     Case("ragged-small", "relation", ((1, 150), (75, 5)), (128, 128), RAGGED),
@@ -155,6 +165,8 @@ FLOORS = (
     Floor("deep", "matmul", "rate", 0.55),
     Floor("deep", "square_matmul", "rate", 0.55),
     Floor("attention", "edges", "speed", 100),
+    Floor("attention-5000", "auto", "seconds", 1),
+    Floor("mlp-attention-5000", "auto", "extra", 0.1e9),
     Floor("ragged", "textbook", "speed", 300),
 )
 

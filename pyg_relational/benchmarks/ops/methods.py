@@ -12,7 +12,7 @@ from torch_geometric.nn import GATConv
 
 from pyg_relational.benchmarks.ops import baselines
 from pyg_relational.benchmarks.ops.cases import Case
-from pyg_relational.nn import PairwiseMLP, RelationConv
+from pyg_relational.nn import PairwiseMLP, RelationAttentionConv, RelationConv
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch, relu_pair_sum
 
 OURS = ("auto", "sorted", "tiled", "dense")
@@ -64,6 +64,11 @@ class Problem:
             self.conv = GATConv(
                 width, case.channels[1], case.channels[0], add_self_loops=False
             ).to(self.device)
+        if case.kind == "mlp_attention":
+            out = case.channels[0] * case.channels[1]
+            self.scores = RelationAttentionConv(
+                width, case.channels[1], case.channels[0], score="mlp"
+            ).to(self.device)
         if case.kind == "relation":
             relation = PairwiseMLP(width, case.channels, plain_last=case.plain_last)
             self.layer = RelationConv(relation).to(self.device)
@@ -88,6 +93,7 @@ class Problem:
             "relation": self._relation,
             "pair_sum": self._pair_sum,
             "attention": self._attention,
+            "mlp_attention": self._mlp_attention,
         }[self.case.kind]
         call, module = make(method)
         return Method(self, call, [] if module is None else [*module.parameters()])
@@ -136,6 +142,13 @@ class Problem:
         if method == "compiled":
             module = torch.compile(module)
         return self._sets(module), self.conv
+
+    def _mlp_attention(self, method: str) -> tuple[Callable[..., Tensor], nn.Module]:
+        if method in OURS:
+            return self.scores, self.scores
+        conv = baselines.gatv2(self.scores)
+        edges = fully_connected_edges(self.ptr)
+        return lambda x: conv(x, edges), conv
 
     def _sets(self, run: Callable[..., Tensor]) -> Callable[..., Tensor]:
         number = len(self.case.sizes)
@@ -188,7 +201,7 @@ def needed_bytes(case: Case, method: str) -> int:
     if method not in ("textbook", "compiled", "edges", "dense"):
         return 0
     pairs = case.padded_pairs if method in ("textbook", "compiled") else case.pairs
-    if case.kind == "attention":
+    if "attention" in case.kind:
         heads, width = case.channels
         floats = 4 * heads + (4 * heads * width if method == "edges" else 0)
     else:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from itertools import pairwise
 from typing import Any
 
-from pyg_relational.benchmarks.ops.cases import FLOORS, Floor
+from pyg_relational.benchmarks.ops.cases import AT_MOST, FLOORS, Floor
 from pyg_relational.benchmarks.ops.methods import LABELS, MATMULS
 
 Results = dict[str, dict[str, Any]]
@@ -16,6 +16,8 @@ QUANTITIES = {
     "memory": "times less extra memory than {}",
     "time": "times the time of {}",
     "growth": "times the time of a tenth of the objects",
+    "seconds": "s a call",
+    "extra": "GB of extra memory",
     "peak": "GB in the process at most",
     "rate": "of the rate of {}",
 }
@@ -41,17 +43,17 @@ def floors(cases: list[dict[str, Any]], quick: bool) -> list[dict[str, Any]]:
         ):
             continue
         values, note = _values(floor, by_key)
+        scale = 1e9 if floor.quantity in ("extra", "peak") else 1
         row: dict[str, Any] = {
             "case": by_key[floor.key]["case"],
             "quantity": QUANTITIES[floor.quantity].format(LABELS.get(floor.against)),
-            "bound": floor.bound / 1e9 if floor.quantity == "peak" else floor.bound,
-            "at": "most" if floor.quantity in ("time", "growth", "peak") else "least",
+            "bound": floor.bound / scale,
+            "at": "most" if floor.quantity in AT_MOST else "least",
             "note": note,
             "met": None,
         }
         if values:
             median = statistics.median(values)
-            scale = 1e9 if floor.quantity == "peak" else 1
             row["median"] = median / scale
             row["range"] = [min(values) / scale, max(values) / scale]
             row["met"] = None if quick else floor.met(median)
@@ -67,6 +69,10 @@ def _values(floor: Floor, cases: Results) -> tuple[list[float], str]:
     ours = case["methods"]["auto"]["training"]
     if floor.quantity == "peak":
         return [ours["process_bytes"]], ""
+    if floor.quantity == "extra":
+        return [ours["peak_bytes"]], ""
+    if floor.quantity == "seconds":
+        return ours["seconds"], ""
     if floor.quantity == "growth":
         before = cases[floor.against]["methods"]["auto"]["training"]["seconds"]
         return _ratios(ours["seconds"], [statistics.median(before)]), ""
