@@ -20,6 +20,7 @@ from pyg_relational.ops.workspace import Workspace
 _PAIRS_PER_KEY = 32
 _TILE = 1 << 20  # elements of pairs alive at once in the tiled method: 4 MB
 _LINE = 16  # float32 in a cache line: transposing fewer channels reads lines in vain
+_PART = 1 << 14  # rows of a set that are transposed at once
 _GROUP = 1 << 22  # elements of a large set that are brought into rows at once
 
 
@@ -243,7 +244,11 @@ class SumBlock:
         """As :func:`_rows`, in a buffer."""
         num_sets, n, width = x.shape
         rows = self.space.empty(name, (num_sets, width, n), x.dtype)
-        return rows.copy_(x.transpose(1, 2)).view(-1, n)
+        # Part by part: what is read for one channel is in cache for the next.
+        for start in range(0, n, _PART):
+            part = slice(start, start + _PART)
+            rows[:, :, part] = x[:, part].transpose(1, 2)
+        return rows.view(-1, n)
 
     def _sum_dtype(self) -> torch.dtype:
         # Further terms are added in float64.
