@@ -74,10 +74,12 @@ def train_command(options: Options, argv: list[str]) -> int:
     )
     import torch
 
+    from pyg_relational.train.environment import keep_freed_memory
     from pyg_relational.train.results import print_table
     from pyg_relational.train.run import configure, train
     from pyg_relational.train.tables import record
 
+    keep_freed_memory()
     if options["threads"] is not None:
         torch.set_num_threads(options["threads"])
     # To plain numbers: YAML cannot write the parser's restricted number types.
@@ -142,6 +144,9 @@ def tables_command(options: Options, argv: list[str]) -> int:
 
 def benchmark_command(options: Options, argv: list[str]) -> int:
     """Run a benchmark with its own options, print its summary, or else JSON."""
+    from pyg_relational.train.environment import keep_freed_memory
+
+    keep_freed_memory()
     module = importlib.import_module(f"pyg_relational.benchmarks.{argv[1]}")
     names = inspect.signature(module.run).parameters
     try:
