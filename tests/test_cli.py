@@ -91,6 +91,13 @@ def test_train_evaluate_predict_record(
     assert main(["predict", "runs/tiny-relation-seed1", "scene.json"]) == 0
     assert "shape red" in capsys.readouterr().out
 
+    assert main(["explain", "runs/tiny-relation-seed1", "scene.json"]) == 0
+    assert "shape red: " in capsys.readouterr().out
+    report = Path("runs/tiny-relation-seed1/explanation.html").read_text()
+    assert "<h2>shape red: " in report
+    assert main(["explain", "runs/tiny-relation-seed1", "none.json"]) == 2
+    assert "none.json" in capsys.readouterr().err
+
     Path("README.md").write_text("<!-- table:tiny -->\n<!-- /table:tiny -->\n")
     assert main(["tables", "--check", "--records", "records"]) == 1
     assert main(["tables", "--records", "records"]) == 0

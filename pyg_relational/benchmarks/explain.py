@@ -259,5 +259,6 @@ def _draw(path: Path, curves: dict[str, list[Curves]]) -> None:
         axes.set_title(key)
         axes.set_ylim(0, 1.02)
         axes.grid(alpha=0.3)
-        axes.legend()
+    # The corner that curves of insertion leave free.
+    axes.legend(loc="lower right")
     write_atomic(path, lambda partial: figure.savefig(partial, format="png", dpi=110))

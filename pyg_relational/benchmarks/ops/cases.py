@@ -34,7 +34,7 @@ class Case:
         limit (float): Seconds; a call over all pairs that is expected to take
             longer is left out, any other that does is measured once.
             (default: `60.0`)
-        budget (float): Seconds; no further round starts after it. (default: `25.0`)
+        budget (float): Seconds; no further round starts after it. (default: `12.0`)
     """
 
     key: str
@@ -46,7 +46,7 @@ class Case:
     plain_last: bool = True
     series: str = ""
     limit: float = 60.0
-    budget: float = 25.0
+    budget: float = 12.0
 
     @property
     def sizes(self) -> list[int]:
