@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
+from pyg_relational.ops import pair_sum_blocks as blocks_module
 from pyg_relational.ops import relu_pair_sum, relu_pair_total
 
 METHODS = ("auto", "sorted", "dense", "tiled")
@@ -286,3 +287,35 @@ def test_bad_input_names_the_argument(arguments, message):
     arguments = {"target": ROWS, "source": ROWS} | arguments
     with pytest.raises(ValueError, match=message):
         relu_pair_sum(**arguments)
+
+
+@pytest.mark.parametrize("sizes", [[40], [5, 37, 0, 2]])
+@pytest.mark.parametrize("self_pairs", [True, False])
+@pytest.mark.parametrize("operator", [relu_pair_sum, relu_pair_total])
+@pytest.mark.parametrize("slope", [0.0, 0.3])
+def test_groups_of_channels_give_the_same(
+    sizes, self_pairs, operator, slope, monkeypatch
+):
+    # As for a set of millions: 16 channels at a time, transposed seven rows at a time.
+    ptr = torch.tensor([0, *sizes]).cumsum(0)
+    generator = torch.Generator().manual_seed(0)
+    a, b = (
+        torch.randn(sum(sizes), 40, generator=generator).double().requires_grad_()
+        for _ in range(2)
+    )
+    results = []
+    for grouped in (False, True):
+        if grouped:
+            monkeypatch.setattr(blocks_module, "_GROUP", 1)
+            monkeypatch.setattr(blocks_module, "_PART", 7)
+        out = operator(
+            a,
+            b,
+            ptr,
+            ptr,
+            negative_slope=slope,
+            self_pairs=self_pairs,
+            method="sorted",
+        )
+        results.append((out, *torch.autograd.grad(out.sin().sum(), (a, b))))
+    torch.testing.assert_close(results[1], results[0], rtol=1e-12, atol=1e-12)
