@@ -96,8 +96,8 @@ def pair_attention(
 
     Returns:
         (torch.Tensor, torch.Tensor): The weighted sums :math:`[N, F]`, zero for
-        targets without sources, and :math:`\ell`, shape :math:`[N, K]`, the least
-        number of the dtype for those.
+        targets without sources, and :math:`\ell`, shape :math:`[N, K]`, in the dtype
+        of computation; its least number for targets without sources.
 
     Raises:
         ValueError: If shapes, dtypes, boundaries or a named choice do not fit.
@@ -132,7 +132,7 @@ def pair_attention(
     else:
         out, log_sum = _Eager.apply(target_ptr, source_ptr, seed, numbers, *tensors)
     dtype = torch.promote_types(target.dtype, value.dtype)
-    return out.to(dtype), log_sum.to(dtype)
+    return out.to(dtype), log_sum
 
 
 def _flat(layers: Layers) -> list[Tensor]:

@@ -114,7 +114,7 @@ class RelationAttentionAggregation(Aggregation):
         parts = self.attention.project(x, x, u, owner)
         if edge_index is None and not return_attention_weights:
             rows, log_sum = self.attention.attend(parts, ptr, ptr, self.self_pairs)
-            weight = softmax(log_sum, ptr=ptr)
+            weight = softmax(log_sum, ptr=ptr).to(rows.dtype)
             # [N, K * C] -> [N, K, C]
             rows = rows.view(-1, self.heads, self.out_channels)
             return segment((rows * weight.unsqueeze(-1)).flatten(1), ptr, "sum")
