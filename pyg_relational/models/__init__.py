@@ -4,12 +4,16 @@ from pyg_relational.models.attention_relation_network import AttentionRelationNe
 from pyg_relational.models.deep_sets import DeepSets
 from pyg_relational.models.pair_relation import PairRelation
 from pyg_relational.models.pixel_relation_network import PixelRelationNetwork
+from pyg_relational.models.r2n2 import R2N2
 from pyg_relational.models.relation_network import RelationNetwork
+from pyg_relational.models.temporal_relation_network import TemporalRelationNetwork
 
 __all__ = [
+    "R2N2",
     "AttentionRelationNetwork",
     "DeepSets",
     "PairRelation",
     "PixelRelationNetwork",
     "RelationNetwork",
+    "TemporalRelationNetwork",
 ]

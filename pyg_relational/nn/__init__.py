@@ -1,6 +1,10 @@
 """Parts with parameters."""
 
-from pyg_relational.nn.aggr import RelationAggregation, RelationAttentionAggregation
+from pyg_relational.nn.aggr import (
+    RelationAggregation,
+    RelationAttentionAggregation,
+    StepAttention,
+)
 from pyg_relational.nn.conv import RelationAttentionConv, RelationConv
 from pyg_relational.nn.image_to_objects import ImageToObjects
 from pyg_relational.nn.object_encoder import ObjectEncoder
@@ -14,4 +18,5 @@ __all__ = [
     "RelationAttentionAggregation",
     "RelationAttentionConv",
     "RelationConv",
+    "StepAttention",
 ]

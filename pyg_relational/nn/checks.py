@@ -84,3 +84,26 @@ def check_optional(
             f"needs it with {channels} features per row"
         )
     check_features(x, channels, name)
+
+
+def check_tokens(x: Tensor, num_tokens: int, name: str) -> None:
+    r"""Raises a :class:`ValueError` unless :obj:`x` holds ids of known tokens.
+
+    Args:
+        x (torch.Tensor): Token ids.
+        num_tokens (int): The number of known tokens.
+        name (str): What the argument is called in the error.
+    """
+    if x.dtype != torch.long:
+        raise ValueError(
+            f"'{name}' must hold token ids of dtype int64 (got {x.dtype}); the model "
+            f"was built with 'num_tokens={num_tokens}'"
+        )
+    if torch.compiler.is_compiling() or x.numel() == 0:
+        return
+    low, high = (int(value) for value in x.aminmax())
+    if low < 0 or high >= num_tokens:
+        raise ValueError(
+            f"'{name}' must hold token ids from 0 to {num_tokens - 1} (got {low} to "
+            f"{high}); encode text with the vocabulary of the training data"
+        )

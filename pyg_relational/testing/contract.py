@@ -22,7 +22,8 @@ class Part:
     Args:
         build (callable): Makes the part.
         output (str): What a row of the output belongs to: :obj:`"node"`,
-            :obj:`"set"` or :obj:`"pair"`.
+            :obj:`"set"`, :obj:`"pair"` or :obj:`"sequence"` (of those that
+            :obj:`length` counts).
         in_channels (int): The width of an object.
         u_dim (int, optional): The width of shared features. (default: :obj:`None`)
         edge_dim (int, optional): The width of edge features. (default: :obj:`None`)
@@ -39,7 +40,7 @@ class Part:
     """
 
     build: Callable[[], nn.Module]
-    output: Literal["node", "set", "pair"]
+    output: Literal["node", "set", "pair", "sequence"]
     in_channels: int = 5
     u_dim: int | None = None
     edge_dim: int | None = None
@@ -76,6 +77,8 @@ class Part:
             return list(out.split(1))
         if self.output == "node":
             return list(out.split(data.ptr.diff().tolist()))
+        if self.output == "sequence":
+            return list(out.split(data._slice_dict["length"].diff().tolist()))
         owner = data.batch[data.edge_index[1]]
         return [out[owner == s] for s in range(data.num_graphs)]
 
@@ -89,8 +92,8 @@ def check_sizes(part: Part) -> None:
     for sizes in batches:
         data = part.batch(sizes)
         out = part.run(module, data)
-        rows = {"set": len(sizes), "node": sum(sizes), "pair": data.num_edges}
-        assert out.size(0) == rows[part.output], (sizes, out.shape)
+        rows = {"set": len(sizes), "pair": data.num_edges}
+        assert out.size(0) == rows.get(part.output, sum(sizes)), (sizes, out.shape)
         assert bool(out.isfinite().all()), f"sizes {sizes} give non-finite outputs"
 
 

@@ -1,0 +1,141 @@
+from collections.abc import Sequence
+from typing import Any
+
+from torch import Tensor, nn
+from torch_geometric.nn import MLP
+
+from pyg_relational.nn.recurrent import RelationalSequenceEncoder
+
+
+class R2N2(nn.Module):
+    r"""A relational recurrent network: a recurrent net reads the steps, a relation
+    network reasons over its states, over the entities of a sample, or both.
+
+    .. math::
+        \mathbf{y} = f \Big( \mathrm{readout} \Big( \Big[ \mathbf{h}_t, \max_{t'}
+        g(\mathbf{h}_t, \mathbf{h}_{t'}) \Big] \Big) \Big), \quad
+        \mathbf{h}_t = \mathrm{cell}(\mathbf{x}_t, \mathbf{h}_{t-1})
+
+    It is one composition for the whole family: :attr:`backbone` is a
+    :class:`~pyg_relational.nn.recurrent.RelationalSequenceEncoder`, :attr:`head` the
+    MLP :math:`f`, and each can be replaced, trained or frozen by itself.
+
+    Args:
+        in_channels (int): The width of a step; of a token's embedding with
+            :obj:`num_tokens`.
+        out_channels (int): The width of the answer: classes or values.
+        hidden_channels (int): The width of a state, in each direction.
+            (default: :obj:`128`)
+        relation_channels (list of int): The widths of the layers of :math:`g`.
+            (default: :obj:`(128, 128)`)
+        head_channels (list of int): The hidden widths of :math:`f`.
+            (default: :obj:`(128,)`)
+        relation (str): What is related: :obj:`"steps"`, :obj:`"entities"`,
+            :obj:`"both"` or :obj:`"none"`. (default: :obj:`"steps"`)
+        reduce (str): How the partners of a state are combined.
+            (default: :obj:`"max"`)
+        readout (str): :obj:`"last"` (the last valid step) or :obj:`"attention"`
+            (softmax attention over steps). (default: :obj:`"last"`)
+        output (str): :obj:`"set"`, an answer for each sample, or :obj:`"node"`, one
+            for every entity. (default: :obj:`"set"`)
+        cell (str): :obj:`"rnn"`, :obj:`"gru"` or :obj:`"lstm"`.
+            (default: :obj:`"lstm"`)
+        num_layers (int): The number of recurrent layers. (default: :obj:`1`)
+        bidirectional (bool): Whether to read backwards too.
+            (default: :obj:`False`)
+        num_tokens (int, optional): Steps are token ids below this number.
+            (default: :obj:`None`)
+        horizon (int, optional): Forecast this many further steps of
+            :obj:`out_channels` values each. (default: :obj:`None`)
+        act (str): The activation of :math:`g` and :math:`f`.
+            (default: :obj:`"relu"`)
+        dropout (float): Dropout of embeddings, between recurrent layers, and in
+            :math:`f`. (default: :obj:`0.0`)
+
+    Shapes:
+        - **input:** steps :math:`(S, F)` or tokens :math:`(S)`, lengths :math:`(E)`,
+          sample of each step :math:`(S)`
+        - **output:** :math:`(B, F_{out})`, or :math:`(E, F_{out})` with
+          :obj:`output="node"`; with :obj:`horizon` :math:`K`, :math:`(*, K, F_{out})`
+
+    Raises:
+        ValueError: If a name is unknown, a sequence has no step, lengths do not fit
+            the steps, tokens are unknown or features are not finite.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: int = 128,
+        relation_channels: Sequence[int] = (128, 128),
+        head_channels: Sequence[int] = (128,),
+        relation: str = "steps",
+        reduce: str = "max",
+        readout: str = "last",
+        output: str = "set",
+        cell: str = "lstm",
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        num_tokens: int | None = None,
+        horizon: int | None = None,
+        act: str = "relu",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if horizon is not None and horizon < 1:
+            raise ValueError(f"'horizon' must be at least 1 step (got {horizon})")
+        self.horizon = horizon
+        self.backbone = RelationalSequenceEncoder(
+            in_channels,
+            hidden_channels,
+            relation_channels,
+            relation,
+            reduce,
+            readout,
+            output,
+            cell,
+            num_layers,
+            bidirectional,
+            num_tokens,
+            act,
+            dropout,
+        )
+        width = out_channels * (horizon or 1)
+        channels = [self.backbone.out_channels, *head_channels, width]
+        self.head = MLP(channels, act=act, norm=None, dropout=dropout)
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        self.backbone.reset_parameters()
+        self.head.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        length: Tensor | None = None,
+        batch: Tensor | None = None,
+        batch_size: int | None = None,
+        return_attention_weights: bool | None = None,
+    ) -> Any:
+        r"""Runs the forward pass.
+
+        Args:
+            x (torch.Tensor): The steps of all sequences, in time order.
+            length (torch.Tensor, optional): The number of steps of each sequence; by
+                default each sample is one sequence. (default: :obj:`None`)
+            batch (torch.Tensor, optional): The sample of each step, ascending.
+                (default: :obj:`None`)
+            batch_size (int, optional): The number of samples. (default: :obj:`None`)
+            return_attention_weights (bool, optional): If :obj:`True`, also returns
+                the pairs (step, sequence) :math:`[2, S]` and their weights
+                :math:`[S]`; needs :obj:`readout="attention"`.
+                (default: :obj:`None`)
+        """
+        h = self.backbone(x, length, batch, batch_size, return_attention_weights)
+        h, weights = h if return_attention_weights else (h, None)
+        out = self.head(h)
+        if self.horizon is not None:
+            # [*, K * C] -> [*, K, C]
+            out = out.unflatten(-1, (self.horizon, -1))
+        return (out, weights) if return_attention_weights else out
