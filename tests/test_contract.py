@@ -282,6 +282,13 @@ PARTS = {
         edge_dim=3,
         naive=naive_conv_edges,
     ),
+    "RelationConv-edges-plain-last": Part(
+        lambda: RelationConv(g([6, 5, 4], u_dim=2, edge_dim=3, plain_last=True)),
+        "node",
+        u_dim=2,
+        edge_dim=3,
+        naive=naive_conv_edges,
+    ),
     "RelationAggregation": Part(
         lambda: RelationAggregation(g([6, 4], u_dim=2)),
         "set",

@@ -9,6 +9,13 @@ from pyg_relational.nn.conv import RelationAttentionConv, RelationConv
 from pyg_relational.nn.image_to_objects import ImageToObjects
 from pyg_relational.nn.object_encoder import ObjectEncoder
 from pyg_relational.nn.pairwise import PairwiseMLP
+from pyg_relational.nn.recurrent import (
+    RelationalMemory,
+    RelationGRUCell,
+    RelationLSTMCell,
+    Unroll,
+)
+from pyg_relational.nn.sentence_encoder import SentenceEncoder
 
 __all__ = [
     "ImageToObjects",
@@ -18,5 +25,10 @@ __all__ = [
     "RelationAttentionAggregation",
     "RelationAttentionConv",
     "RelationConv",
+    "RelationGRUCell",
+    "RelationLSTMCell",
+    "RelationalMemory",
+    "SentenceEncoder",
     "StepAttention",
+    "Unroll",
 ]

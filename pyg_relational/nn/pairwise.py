@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from typing import Any
 
+import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import Linear
@@ -136,12 +137,30 @@ class PairwiseMLP(nn.Module):
 
     def relate(self, h: Tensor, edge_attr: Tensor | None = None) -> Tensor:
         r"""Finishes pairs whose projections were added up, :math:`(P, H)`."""
-        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim")
-        if self.lin_edge is not None:
-            h = h + self.lin_edge(edge_attr)
+        h = self._with_edges(h, edge_attr)
         for lin in self.lins:
             h = lin(self.activation(h))
         return h if self.plain_last else self.activation(h)
+
+    def commutes(self, reduce: Any) -> bool:
+        r"""Whether the last layer may be applied after the reduction, to rows instead
+        of pairs: with :obj:`plain_last` and a sum or mean."""
+        return self.plain_last and len(self.lins) > 0 and reduce in ("sum", "mean")
+
+    def relate_hidden(self, h: Tensor, edge_attr: Tensor | None = None) -> Tensor:
+        r"""As :meth:`relate`, but stops before the last layer; a column of ones
+        counts the pairs, :math:`(P, H + 1)`."""
+        h = self._with_edges(h, edge_attr)
+        for lin in self.lins[:-1]:
+            h = lin(self.activation(h))
+        h = self.activation(h)
+        return torch.cat([h, h.new_ones(h.size(0), 1)], dim=-1)
+
+    def finish(self, h: Tensor) -> Tensor:
+        r"""Applies the last layer to reduced rows of :meth:`relate_hidden`, with its
+        bias as often as there were pairs."""
+        ((weight, bias),) = self._layers()[-1:]
+        return F.linear(h, torch.cat([weight, bias.unsqueeze(1)], dim=1))
 
     def reduce(
         self,
@@ -230,6 +249,10 @@ class PairwiseMLP(nn.Module):
             "negative_slope": self.negative_slope,
             "plain_last": self.plain_last,
         }
+
+    def _with_edges(self, h: Tensor, edge_attr: Tensor | None) -> Tensor:
+        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim")
+        return h if self.lin_edge is None else h + self.lin_edge(edge_attr)
 
     def _layers(self) -> list[tuple[Tensor, Tensor]]:
         return [(lin.weight, lin.bias) for lin in self.lins]  # type: ignore[misc]

@@ -104,9 +104,13 @@ class RelationAggregation(Aggregation):
         )
         if edge_index is not None:
             h = target[edge_index[1]] + source[edge_index[0]]
-            h = self.nn.relate(h, edge_attr)
             owner = ptr_to_batch(ptr, target.size(0))[edge_index[1]]
-            return scatter(h, owner, 0, ptr.numel() - 1, self.relation_reduce)
+            sets, reduce = ptr.numel() - 1, self.relation_reduce
+            if self.nn.commutes(reduce):
+                h = self.nn.relate_hidden(h, edge_attr)
+                return self.nn.finish(scatter(h, owner, 0, sets, reduce))
+            h = self.nn.relate(h, edge_attr)
+            return scatter(h, owner, 0, sets, reduce)
         return self.nn.reduce(
             target,
             source,

@@ -98,9 +98,10 @@ class RelationConv(MessagePassing):
         if shared is not None:
             target = target + shared[ptr_to_batch(ptr_r, target.size(0))]
         if edge_index is not None:
-            return self.propagate(
+            out = self.propagate(
                 edge_index, h=(source, target), edge_attr=edge_attr, size=None
             )
+            return self.nn.finish(out) if self.nn.commutes(self.aggr) else out
         if batch_l is batch_r and x_l is x_r:
             ptr_l = ptr_r
         else:
@@ -116,6 +117,8 @@ class RelationConv(MessagePassing):
         )
 
     def message(self, h_i: Tensor, h_j: Tensor, edge_attr: OptTensor) -> Tensor:
+        if self.nn.commutes(self.aggr):
+            return self.nn.relate_hidden(h_i + h_j, edge_attr)
         return self.nn.relate(h_i + h_j, edge_attr)
 
     def __repr__(self) -> str:

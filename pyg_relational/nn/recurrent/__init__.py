@@ -1,8 +1,19 @@
 """Parts that carry a state along time or over repeated steps."""
 
+from pyg_relational.nn.recurrent.relation_gru_cell import RelationGRUCell
+from pyg_relational.nn.recurrent.relation_lstm_cell import RelationLSTMCell
+from pyg_relational.nn.recurrent.relational_memory import RelationalMemory
 from pyg_relational.nn.recurrent.relational_sequence_encoder import (
     RelationalSequenceEncoder,
 )
 from pyg_relational.nn.recurrent.sequence_encoder import SequenceEncoder
+from pyg_relational.nn.recurrent.unroll import Unroll
 
-__all__ = ["RelationalSequenceEncoder", "SequenceEncoder"]
+__all__ = [
+    "RelationGRUCell",
+    "RelationLSTMCell",
+    "RelationalMemory",
+    "RelationalSequenceEncoder",
+    "SequenceEncoder",
+    "Unroll",
+]

@@ -1,0 +1,157 @@
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor, nn
+from torch_geometric.nn import MLP, Linear
+from torch_geometric.utils import segment
+
+from pyg_relational.nn import ObjectEncoder, PairwiseMLP
+from pyg_relational.nn.checks import check_edges
+from pyg_relational.nn.recurrent import RelationGRUCell, RelationLSTMCell, Unroll
+from pyg_relational.ops import ptr_to_batch
+from pyg_relational.ops.checks import check_choice
+
+CELLS = {"lstm": RelationLSTMCell, "gru": RelationGRUCell}
+OUTPUTS = ("node", "set")
+
+
+class RecurrentRelationNetwork(nn.Module):
+    r"""The recurrent relational network from `"Recurrent Relational Networks"
+    <https://arxiv.org/abs/1711.08028>`_ (Palm et al., 2018): objects exchange messages
+    for :math:`K` steps with shared weights, and answer after each.
+
+    .. math::
+        \mathbf{h}^{(0)}_i &= \mathbf{z}_i = \mathrm{MLP}(\mathbf{x}_i \, \Vert \,
+        \mathbf{u}) \\
+        \mathbf{m}^{(t)}_i &= \sum_{j \in \mathcal{N}(i)} g(\mathbf{h}^{(t - 1)}_i,
+        \mathbf{h}^{(t - 1)}_j, \mathbf{e}_{j,i}) \\
+        \mathbf{h}^{(t)}_i &= \mathrm{LSTM}(\mathbf{z}_i \, \Vert \,
+        \mathbf{m}^{(t)}_i, \mathbf{h}^{(t - 1)}_i) \\
+        \mathbf{y}^{(t)}_i &= f(\mathbf{h}^{(t)}_i) \quad \text{or} \quad
+        \mathbf{y}^{(t)}_s = f \Big( \sum_{i \in s} \mathbf{h}^{(t)}_i \Big)
+
+    States start as the embedded objects, and the memory of the LSTM with zeros, so
+    that the messages of the first step already differ: one step is a relation network
+    with an answer for each object. A question enters through the embedding. The loss
+    is meant to be averaged over the steps, and the last one to be scored; trained
+    weights may run for more steps.
+
+    Args:
+        in_channels (int): The width of an object.
+        out_channels (int): The width of an answer.
+        hidden_channels (int): The width of a state. (default: :obj:`96`)
+        relation_channels (list of int): The widths of the layers of :math:`g`.
+            (default: :obj:`(96, 96, 96)`)
+        embedding_channels (list of int): The hidden widths of the embedding, whose last
+            layer is linear. (default: :obj:`(96, 96)`)
+        readout_channels (list of int): The hidden widths of :math:`f`.
+            (default: :obj:`(96, 96)`)
+        steps (int): The number of steps :math:`K`. (default: :obj:`8`)
+        output (str): :obj:`"node"`, an answer for each object, or :obj:`"set"`, one for
+            each graph or question. (default: :obj:`"node"`)
+        edge_dim (int, optional): The width of edge features. (default: :obj:`None`)
+        u_dim (int, optional): The width of a question. (default: :obj:`None`)
+        act (str): The activation. (default: :obj:`"relu"`)
+        dropout (float): Dropout in :math:`f`. (default: :obj:`0.0`)
+        cell (str): :obj:`"lstm"` or :obj:`"gru"`. (default: :obj:`"lstm"`)
+        plain_last (bool): If set, the last layer of :math:`g` has no activation, as in
+            the paper; it is then applied to sums of messages, not to each of all
+            pairs. (default: :obj:`True`)
+
+    Shapes:
+        - **input:** as for :class:`~pyg_relational.nn.ObjectEncoder`
+        - **output:** :math:`(N, K, F_{out})`, objects once for each question;
+          :math:`(B, K, F_{out})` or :math:`(Q, K, F_{out})` with :obj:`output="set"`
+
+    Raises:
+        ValueError: If widths do not fit, :obj:`batch` is not sorted, features are not
+            finite or the number of steps is not positive.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: int = 96,
+        relation_channels: Sequence[int] = (96, 96, 96),
+        embedding_channels: Sequence[int] = (96, 96),
+        readout_channels: Sequence[int] = (96, 96),
+        steps: int = 8,
+        output: str = "node",
+        edge_dim: int | None = None,
+        u_dim: int | None = None,
+        act: str = "relu",
+        dropout: float = 0.0,
+        cell: str = "lstm",
+        plain_last: bool = True,
+    ) -> None:
+        super().__init__()
+        check_choice(output, OUTPUTS, "output")
+        check_choice(cell, CELLS, "cell")
+        if steps < 1:
+            raise ValueError(f"'steps' must be at least 1 (got {steps})")
+        self.steps, self.output, self.cell = steps, output, cell
+        self.hidden_channels = hidden_channels
+        relation = PairwiseMLP(
+            hidden_channels, relation_channels, edge_dim, act=act, plain_last=plain_last
+        )
+        self.encoder = ObjectEncoder(in_channels, embedding_channels, u_dim, act)
+        self.lin_state = Linear(self.encoder.out_channels, hidden_channels)
+        self.unroll = Unroll(CELLS[cell](hidden_channels, hidden_channels, relation))
+        channels = [hidden_channels, *readout_channels, out_channels]
+        self.head = MLP(channels, act=act, norm=None, dropout=dropout)
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        self.encoder.reset_parameters()
+        self.lin_state.reset_parameters()
+        self.unroll.reset_parameters()
+        self.head.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        u: Tensor | None = None,
+        batch: Tensor | None = None,
+        batch_size: int | None = None,
+        u_batch: Tensor | None = None,
+        steps: int | None = None,
+    ) -> Tensor:
+        r"""Runs the forward pass.
+
+        Args:
+            x (torch.Tensor): Objects, shape :math:`[N, F]`.
+            edge_index (torch.Tensor, optional): The pairs; all by default.
+                (default: :obj:`None`)
+            edge_attr (torch.Tensor, optional): Edge features. (default: :obj:`None`)
+            u (torch.Tensor, optional): One row per graph or question.
+                (default: :obj:`None`)
+            batch (torch.Tensor, optional): The graph of each object, ascending.
+                (default: :obj:`None`)
+            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
+            u_batch (torch.Tensor, optional): The graph of each question.
+                (default: :obj:`None`)
+            steps (int, optional): The number of steps, where it differs from that of
+                the constructor. (default: :obj:`None`)
+        """
+        check_edges(edge_index, edge_attr)
+        z, ptr, edge_index, edge_attr = self.encoder(
+            x, edge_index, edge_attr, u, batch, batch_size, u_batch
+        )
+        z = self.lin_state(z)
+        h, _ = self.unroll(
+            z,
+            (z, torch.zeros_like(z)) if self.cell == "lstm" else z,
+            steps=self.steps if steps is None else steps,
+            edge_index=edge_index,
+            edge_attr=edge_attr,
+            batch=ptr_to_batch(ptr, z.size(0)),
+            batch_size=ptr.numel() - 1,
+        )
+        if self.output == "set":
+            # [N, K, H] -> [B, K, H]
+            h = segment(h.flatten(1), ptr, "sum").unflatten(1, h.shape[1:])
+        # PyG's MLP takes rows: [*, K, H] -> [* K, H] -> [*, K, C]
+        return self.head(h.flatten(0, 1)).unflatten(0, h.shape[:2])

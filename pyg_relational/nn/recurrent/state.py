@@ -1,0 +1,62 @@
+"""What recurrent cells are built from and given."""
+
+from torch import Tensor
+
+from pyg_relational.nn.checks import check_features
+from pyg_relational.nn.pairwise import PairwiseMLP
+
+# The first tensor is what a cell puts out; an LSTM has a second one, its memory.
+State = Tensor | tuple[Tensor, ...]
+
+
+def check_relation(nn: PairwiseMLP, hidden_channels: int) -> None:
+    r"""Raises a :class:`ValueError` unless a relation relates states.
+
+    Args:
+        nn (PairwiseMLP): The relation.
+        hidden_channels (int): The width of a state.
+    """
+    expected = (hidden_channels, hidden_channels)
+    if nn.in_channels != expected:
+        raise ValueError(
+            f"'nn' must relate states, 'in_channels={expected}' as "
+            f"'hidden_channels={hidden_channels}' (got {nn.in_channels}); the input "
+            f"'x' enters through the gates, not through messages"
+        )
+
+
+def check_rows(x: Tensor, in_channels: int) -> None:
+    r"""Raises a :class:`ValueError` unless :obj:`x` is the input of one step.
+
+    Args:
+        x (torch.Tensor): The input, shape :math:`[N, F]`.
+        in_channels (int): The expected width :math:`F`.
+    """
+    check_features(x, in_channels, "x")
+    if x.dim() != 2:
+        raise ValueError(
+            f"'x' must be the input of one step, shape [N, {in_channels}] (got shape "
+            f"{list(x.shape)}); 'Unroll(cell)' runs a cell along time"
+        )
+
+
+def check_tensor(state: Tensor, shape: tuple[int, ...], name: str) -> None:
+    r"""Raises an error unless a state is a finite tensor of the right shape.
+
+    Args:
+        state (torch.Tensor): The state.
+        shape (tuple of int): The expected shape.
+        name (str): What it is called in the error.
+
+    Raises:
+        TypeError: If it is no tensor.
+        ValueError: If its shape differs or it is not finite.
+    """
+    if not isinstance(state, Tensor):
+        raise TypeError(f"'{name}' must be a tensor (got {type(state).__name__})")
+    if state.shape != shape:
+        raise ValueError(
+            f"'{name}' must have shape {list(shape)}, one row for each row of 'x' "
+            f"(got {list(state.shape)})"
+        )
+    check_features(state, shape[-1], name)

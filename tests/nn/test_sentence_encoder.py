@@ -1,0 +1,68 @@
+import pytest
+import torch
+from torch import nn
+
+from pyg_relational.nn import SentenceEncoder
+
+
+@pytest.fixture
+def encoder():
+    torch.manual_seed(0)
+    return SentenceEncoder(nn.Embedding(9, 4, padding_idx=0), 3).double()
+
+
+def test_repr(encoder):
+    assert str(encoder) == "SentenceEncoder(4, 3, num_tokens=9)"
+
+
+def test_padding_does_not_matter(encoder):
+    short = torch.tensor([[1, 2], [3, 0]])
+    long = torch.tensor([[1, 2, 0, 0], [3, 0, 0, 0], [5, 6, 7, 8]])
+    torch.testing.assert_close(encoder(long)[:2], encoder(short), rtol=0, atol=1e-12)
+    with torch.no_grad():
+        encoder.word.weight[0] = 1e6
+    torch.testing.assert_close(encoder(long)[:2], encoder(short), rtol=0, atol=1e-12)
+
+
+def test_word_order_matters(encoder):
+    a, b = encoder(torch.tensor([[1, 2, 3], [2, 1, 3]]))
+    assert (a - b).abs().max() > 1e-3
+
+
+def test_equal_texts_are_read_once(encoder):
+    x = torch.tensor([[4, 5, 0], [1, 2, 3], [4, 5, 0], [4, 5, 0], [1, 2, 3]])
+    rows = []
+    encoder.lstm.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
+    out = encoder(x)
+    assert rows == [2]
+    out.square().sum().backward()
+    together = encoder.lstm.weight_hh_l0.grad.clone()
+    encoder.zero_grad()
+    alone = torch.cat([encoder(row[None]) for row in x])
+    torch.testing.assert_close(out, alone, rtol=0, atol=1e-12)
+    alone.square().sum().backward()
+    torch.testing.assert_close(together, encoder.lstm.weight_hh_l0.grad)
+
+
+def test_no_texts(encoder):
+    out = encoder(torch.zeros(0, 5, dtype=torch.long))
+    assert out.shape == (0, 3)
+    assert out.dtype == torch.double
+
+
+@pytest.mark.parametrize(
+    ("x", "message"),
+    [
+        (torch.tensor([[1, 9]]), "ids from 0 to 8 .got 1 to 9"),
+        (torch.tensor([[-1, 2]]), "got -1 to 2"),
+        (torch.tensor([[1.0, 2.0]]), "int64"),
+        (torch.tensor([1, 2]), "one text per row"),
+        (torch.tensor([[1, 2], [0, 0]]), "starts with padding"),
+        (torch.tensor([[0, 2]]), "starts with padding"),
+        (torch.zeros(2, 0, dtype=torch.long), "starts with padding"),
+        (torch.tensor([[1, 0, 2]]), "a word after padding"),
+    ],
+)
+def test_bad_texts(encoder, x, message):
+    with pytest.raises(ValueError, match=f"'question' .*{message}"):
+        encoder(x, "question")
