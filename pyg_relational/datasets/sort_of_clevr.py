@@ -1,17 +1,13 @@
 """The Sort-of-CLEVR dataset."""
 
-import hashlib
-import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-import torch
-from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
 from pyg_relational.datasets import sort_of_clevr_questions as vocabulary
-from pyg_relational.datasets.cache import load_or_create
+from pyg_relational.datasets.checks import check_int
 from pyg_relational.datasets.names import check_name
 from pyg_relational.datasets.sort_of_clevr_generator import (
     sample_questions,
@@ -22,6 +18,12 @@ from pyg_relational.datasets.sort_of_clevr_scenes import (
     scene_from_objects,
     scene_image,
     scene_objects,
+)
+from pyg_relational.datasets.stored import (
+    collate_stacked,
+    load_stored,
+    stored_content,
+    stored_name,
 )
 
 SPLITS = ("train", "val", "test")
@@ -109,9 +111,9 @@ class SortOfCLEVR(InMemoryDataset):
     ) -> None:
         sizes = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
         for argument, size in sizes.items():
-            _check_int(argument, size, 1)
-        _check_int("num_objects", num_objects, 2, len(self.COLOURS))
-        _check_int("seed", seed, 0)
+            check_int(argument, size, 1)
+        check_int("num_objects", num_objects, 2, len(self.COLOURS))
+        check_int("seed", seed, 0)
         self.split = check_name("split", split, SPLITS)
         self.representation = check_name(
             "representation", representation, vocabulary.REPRESENTATIONS
@@ -120,13 +122,7 @@ class SortOfCLEVR(InMemoryDataset):
         self.num_objects = num_objects
         self.seed = seed
         super().__init__(str(root), transform, pre_transform, pre_filter)
-        # Not PyG's `process`: it would trust a file that was cut short.
-        content = load_or_create(
-            self.processed_paths[0], self._generate, force_reload=force_reload
-        )
-        # The setter drops the scenes that `pre_filter` looked at.
-        self.data = Data.from_dict(content["data"])
-        self.slices = content["slices"]
+        load_stored(self, self._generate, force_reload=force_reload)
 
     @property
     def processed_file_names(self) -> str:
@@ -134,12 +130,7 @@ class SortOfCLEVR(InMemoryDataset):
             f"{self.split}-{self.representation}-scenes{self.num_scenes}"
             f"-objects{self.num_objects}-seed{self.seed}-v{FORMAT_VERSION}"
         )
-        if self.pre_transform is not None or self.pre_filter is not None:
-            described = repr((self.pre_transform, self.pre_filter))
-            # Addresses differ between runs.
-            described = re.sub(r" at 0x[0-9a-fA-F]+", "", described)
-            name += "-" + hashlib.sha256(described.encode()).hexdigest()[:12]
-        return f"{name}.pt"
+        return stored_name(self, name)
 
     @staticmethod
     def metric_groups() -> dict[str, tuple[str, ...]]:
@@ -153,45 +144,6 @@ class SortOfCLEVR(InMemoryDataset):
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
         scenes = sample_scenes(self.num_scenes, self.num_objects, rng)
         questions = sample_questions(self.num_scenes, self.num_objects, rng)
-        data, slices = _collate(scene_tensors(scenes, questions, self.representation))
-        if self.pre_transform is not None or self.pre_filter is not None:
-            self._data, self.slices = data, slices
-            data, slices = self.collate(self._preprocess())
-        return {"data": data.to_dict(), "slices": slices}
-
-    def _preprocess(self) -> Sequence[Data]:
-        scenes = [self.get(i) for i in range(self.num_scenes)]
-        if self.pre_filter is not None:
-            scenes = [scene for scene in scenes if self.pre_filter(scene)]
-        if not scenes:
-            raise ValueError("Expected `pre_filter` to keep a scene, it kept none.")
-        if self.pre_transform is not None:
-            scenes = [self.pre_transform(scene) for scene in scenes]
-        return scenes
-
-
-def _collate(tensors: dict[str, Tensor]) -> tuple[Data, dict[str, Tensor]]:
-    """Stores stacked attributes `[B, k, ...]` the way `InMemoryDataset` does.
-
-    `InMemoryDataset.collate` would loop over the scenes.
-    """
-    num_scenes, num_objects = tensors["shape_id"].shape
-    slices = {
-        name: torch.arange(num_scenes + 1) * value.shape[1]
-        for name, value in tensors.items()
-    }
-    # [B, k, ...] -> [B * k, ...]
-    data = Data(**{name: value.flatten(0, 1) for name, value in tensors.items()})
-    if "x" not in tensors:
-        data.num_nodes = num_scenes * num_objects
-        # Where PyG looks for the number of nodes of each graph.
-        data._num_nodes = [num_objects] * num_scenes
-    return data, slices
-
-
-def _check_int(argument: str, value: int, low: int, high: int | None = None) -> None:
-    if isinstance(value, bool) or not isinstance(value, int):
-        raise TypeError(f"Expected `{argument}` to be an integer, got {value!r}.")
-    if value < low or (high is not None and value > high):
-        allowed = f"at least {low}" if high is None else f"from {low} to {high}"
-        raise ValueError(f"Expected `{argument}` to be {allowed}, got {value}.")
+        tensors = scene_tensors(scenes, questions, self.representation)
+        num_nodes = None if "x" in tensors else self.num_objects
+        return stored_content(self, *collate_stacked(tensors, num_nodes))

@@ -5,7 +5,10 @@ from pyg_relational.models.deep_sets import DeepSets
 from pyg_relational.models.pair_relation import PairRelation
 from pyg_relational.models.pixel_relation_network import PixelRelationNetwork
 from pyg_relational.models.r2n2 import R2N2
+from pyg_relational.models.recurrent_relation_network import RecurrentRelationNetwork
 from pyg_relational.models.relation_network import RelationNetwork
+from pyg_relational.models.relational_memory_network import RelationalMemoryNetwork
+from pyg_relational.models.story_network import StoryNetwork
 from pyg_relational.models.temporal_relation_network import TemporalRelationNetwork
 
 __all__ = [
@@ -14,6 +17,9 @@ __all__ = [
     "DeepSets",
     "PairRelation",
     "PixelRelationNetwork",
+    "RecurrentRelationNetwork",
     "RelationNetwork",
+    "RelationalMemoryNetwork",
+    "StoryNetwork",
     "TemporalRelationNetwork",
 ]

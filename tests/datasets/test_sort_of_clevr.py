@@ -188,7 +188,7 @@ def test_transform_filter_and_pre_transform(tmp_path):
     assert equal(filtered, kept)
     assert torch.equal(build(tmp_path, pre_transform=double_x)[2].x, 2 * plain[2].x)
     assert torch.equal(build(tmp_path, transform=double_x)[2].x, 2 * plain[2].x)
-    with pytest.raises(ValueError, match="`pre_filter` to keep a scene"):
+    with pytest.raises(ValueError, match="`pre_filter` to keep a sample"):
         build(tmp_path, pre_filter=lambda scene: False)
 
 

@@ -1,0 +1,76 @@
+"""Raw files: where they lie, and how they are fetched."""
+
+import hashlib
+import os
+import uuid
+from pathlib import Path
+
+from torch_geometric.data import download_url
+
+DATA_VARIABLE = "PYG_RELATIONAL_DATA"
+
+
+def raw_folder(root: str, file_name: str, subfolder: str = "") -> str:
+    """Returns the folder of a raw file.
+
+    It is `<PYG_RELATIONAL_DATA>/<subfolder>` if that has the file, else `root/raw`.
+
+    Args:
+        root (str): Folder of the dataset.
+        file_name (str): Name of the raw file.
+        subfolder (str): Where the file lies below the folder that the environment
+            variable names. (default: `""`)
+    """
+    shared = os.environ.get(DATA_VARIABLE)
+    if shared and Path(shared, subfolder, file_name).is_file():
+        return str(Path(shared, subfolder))
+    return str(Path(root, "raw"))
+
+
+def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
+    """Downloads a raw file, which is then complete and checked, or not there.
+
+    Args:
+        url (str): Where the file is on the internet.
+        path (str or Path): Where it goes; its folder is made where it is missing.
+        sha256 (str, optional): The expected checksum. (default: `None`)
+
+    Raises:
+        OSError: The file cannot be fetched or written.
+        ValueError: The checksum is another one.
+    """
+    path = Path(path)
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        download_url(url, str(path.parent), filename=partial.name)
+        if sha256 is not None:
+            check_sha256(partial, sha256, url)
+        partial.replace(path)
+    except OSError as error:
+        raise OSError(
+            f"Cannot download {url} to {str(path)!r} ({error}). Fetch it elsewhere and "
+            f"put it there by hand, or set {DATA_VARIABLE} to a folder that has it."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+    return path
+
+
+def check_sha256(path: str | Path, sha256: str, source: str | None = None) -> None:
+    """Checks that a file has the expected content.
+
+    Args:
+        path (str or Path): The file.
+        sha256 (str): The expected checksum.
+        source (str, optional): What the message calls the file. (default: its path)
+
+    Raises:
+        ValueError: The checksum is another one.
+    """
+    with Path(path).open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise ValueError(
+            f"Expected {source or str(path)!r} to have the SHA-256 {sha256}, got "
+            f"{found}. The file is damaged or another version: fetch it again."
+        )

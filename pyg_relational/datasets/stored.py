@@ -1,0 +1,141 @@
+"""What datasets stored in one file have in common: its name and its content.
+
+The content is a dictionary with `data` (a `Data` object as a dictionary, all samples
+one after the other) and `slices`, the way `InMemoryDataset` keeps them.
+"""
+
+import hashlib
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data, InMemoryDataset
+
+from pyg_relational.datasets.cache import load_or_create
+
+
+def stored_name(dataset: InMemoryDataset, name: str) -> str:
+    """Returns the file name for `name`, which carries every argument and a version.
+
+    The `repr` of `pre_transform` and `pre_filter` is added as a hash.
+
+    Args:
+        dataset (InMemoryDataset): The dataset that is stored.
+        name (str): The name without its ending.
+    """
+    if dataset.pre_transform is not None or dataset.pre_filter is not None:
+        described = repr((dataset.pre_transform, dataset.pre_filter))
+        # Addresses differ between runs.
+        described = re.sub(r" at 0x[0-9a-fA-F]+", "", described)
+        name += "-" + hashlib.sha256(described.encode()).hexdigest()[:12]
+    return f"{name}.pt"
+
+
+def load_stored(
+    dataset: InMemoryDataset,
+    create: Callable[[], dict[str, Any]],
+    *,
+    force_reload: bool = False,
+) -> None:
+    """Fills a dataset from its first processed file, creating it where needed.
+
+    Called at the end of `__init__`, in place of PyG's `process`, which would trust a
+    file that was cut short.
+
+    Args:
+        dataset (InMemoryDataset): The dataset.
+        create (Callable[[], dict[str, Any]]): Returns what `stored_content` returns.
+        force_reload (bool): Create the file even if a complete one is there.
+            (default: `False`)
+
+    Raises:
+        OSError: The file has to be created and its folder cannot be written.
+    """
+    path = dataset.processed_paths[0]
+    content = load_or_create(path, create, force_reload=force_reload)
+    # The setter drops the samples that `pre_filter` looked at.
+    dataset.data = Data.from_dict(content["data"])
+    dataset.slices = content["slices"]
+
+
+def stored_content(
+    dataset: InMemoryDataset, data: Data, slices: dict[str, Tensor]
+) -> dict[str, Any]:
+    """Returns what is stored, after `pre_filter` and `pre_transform`.
+
+    Args:
+        dataset (InMemoryDataset): The dataset, whose filter and transform are applied.
+        data (Data): All samples, one after the other.
+        slices (dict[str, Tensor]): Where the samples of each attribute start and end.
+
+    Raises:
+        ValueError: `pre_filter` keeps no sample.
+    """
+    if dataset.pre_transform is None and dataset.pre_filter is None:
+        return {"data": data.to_dict(), "slices": slices}
+    dataset._data, dataset.slices = data, slices
+    samples = [dataset.get(i) for i in range(len(next(iter(slices.values()))) - 1)]
+    if dataset.pre_filter is not None:
+        samples = [sample for sample in samples if dataset.pre_filter(sample)]
+    if not samples:
+        raise ValueError("Expected `pre_filter` to keep a sample, it kept none.")
+    if dataset.pre_transform is not None:
+        samples = [dataset.pre_transform(sample) for sample in samples]
+    data, slices = dataset.collate(samples)
+    return {"data": data.to_dict(), "slices": slices}
+
+
+def collate_stacked(
+    tensors: Mapping[str, Tensor], num_nodes: int | None = None
+) -> tuple[Data, dict[str, Tensor]]:
+    """Joins samples of the same size without a loop over them.
+
+    Args:
+        tensors (Mapping[str, Tensor]): The attributes of all samples, `[B, k, ...]`;
+            `edge_index` is `[B, 2, E]`.
+        num_nodes (int, optional): Nodes of each sample, needed where there is no `x`.
+            (default: `None`)
+    """
+    rows, counts = {}, {}
+    for name, value in tensors.items():
+        if name == "edge_index":
+            # [B, 2, E] -> [2, B * E]
+            rows[name] = value.transpose(0, 1).flatten(1)
+            size = value.shape[2]
+        else:
+            # [B, k, ...] -> [B * k, ...]
+            rows[name] = value.flatten(0, 1)
+            size = value.shape[1]
+        counts[name] = torch.full((len(value),), size)
+    size = len(next(iter(counts.values())))
+    nodes = None if num_nodes is None else torch.full((size,), num_nodes)
+    return collate_ragged(rows, counts, nodes)
+
+
+def collate_ragged(
+    rows: Mapping[str, Tensor],
+    counts: Mapping[str, Tensor],
+    num_nodes: Tensor | None = None,
+) -> tuple[Data, dict[str, Tensor]]:
+    """Joins samples of different sizes without a loop over them.
+
+    Args:
+        rows (Mapping[str, Tensor]): The rows of all samples, `[sum of counts, ...]`;
+            `edge_index` is `[2, sum of counts]` with the node numbers of its sample.
+        counts (Mapping[str, Tensor]): `[B]`, how many rows of the attribute of that
+            name each sample has.
+        num_nodes (Tensor, optional): `[B]`, nodes of each sample, needed where there
+            is no `x`. (default: `None`)
+    """
+    data = Data(**rows)
+    slices = {
+        name: torch.cat([count.new_zeros(1), count.cumsum(0)])
+        for name, count in counts.items()
+    }
+    if num_nodes is not None:
+        data.num_nodes = int(num_nodes.sum())
+        # Where PyG looks for the number of nodes of each graph.
+        data._num_nodes = num_nodes.tolist()
+    return data, slices

@@ -1,0 +1,152 @@
+"""The parts that read stories pass every check that applies to words.
+
+Checks that move, scale or differentiate float rows do not; their counterparts for
+stories are in tests/models/test_story_network.py.
+"""
+
+import pytest
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch_geometric.data import Batch, Data
+
+from pyg_relational.models import (
+    AttentionRelationNetwork,
+    RecurrentRelationNetwork,
+    RelationNetwork,
+    StoryNetwork,
+)
+from pyg_relational.nn import SentenceEncoder
+from pyg_relational.testing import CHECKS, Part, pair_value
+
+# They go through scatter and segment, which torch-scatter replaces where installed.
+pytestmark = pytest.mark.scatter
+
+TOKENS, POSITIONS = 12, 8
+FLOAT_CHECKS = {"permutation", "batch", "no_leak"}
+
+
+def texts(count: int, width: int, generator: torch.Generator) -> Tensor:
+    """Random words, each text padded with 0 after one or more of them."""
+    x = torch.randint(1, TOKENS, (count, width), generator=generator)
+    length = torch.randint(1, width + 1, (count, 1), generator=generator)
+    return x.where(torch.arange(width) < length, 0)
+
+
+def make_stories(sizes: tuple[int, ...], seed: int) -> Batch:
+    generator = torch.Generator().manual_seed(seed)
+    return Batch.from_data_list(
+        [
+            Data(
+                sentence=texts(size, 5, generator),
+                question=texts(1, 4, generator),
+                position=torch.arange(size).flip(0),
+                num_nodes=size,
+            )
+            for size in sizes
+        ]
+    )
+
+
+def read(module: StoryNetwork, data: Batch) -> Tensor:
+    return module(
+        data.sentence, data.question, data.position, data.batch, data.num_graphs
+    )
+
+
+def naive_text(module: SentenceEncoder, text: Tensor) -> Tensor:
+    """The equations of an LSTM, word by word."""
+    lstm = module.lstm
+    h = c = module.word.weight.new_zeros(module.out_channels)
+    for word in text[text != 0]:
+        gates = F.linear(module.word.weight[word], lstm.weight_ih_l0, lstm.bias_ih_l0)
+        gates = gates + F.linear(h, lstm.weight_hh_l0, lstm.bias_hh_l0)
+        take, forget, new, out = gates.chunk(4)
+        c = forget.sigmoid() * c + take.sigmoid() * new.tanh()
+        h = out.sigmoid() * c.tanh()
+    return h
+
+
+def naive_texts(module: SentenceEncoder, data: Batch) -> Tensor:
+    return torch.stack([naive_text(module, text) for text in data.sentence])
+
+
+def naive_objects(module: StoryNetwork, graph: Data) -> tuple[list[Tensor], Tensor]:
+    """The sentences of a story with their positions, and its question."""
+    x = [
+        torch.cat([naive_text(module.sentence, text), module.position.weight[p]])
+        for text, p in zip(graph.sentence, graph.position, strict=True)
+    ]
+    return x, naive_text(module.question, graph.question[0])
+
+
+def naive_relation(module: StoryNetwork, data: Batch) -> Tensor:
+    sums = []
+    for graph in data.to_data_list():
+        x, u = naive_objects(module, graph)
+        g = module.reasoner.relation.nn
+        values = [pair_value(g, x_i, x_j, None, u) for x_i in x for x_j in x]
+        sums.append(torch.stack(values).sum(dim=0))
+    return module.reasoner.readout(torch.stack(sums))
+
+
+def naive_reasoner(module: StoryNetwork, data: Batch) -> Tensor:
+    """Story by story; what the reasoner does is checked with the reasoner."""
+    out = []
+    for graph in data.to_data_list():
+        x, u = naive_objects(module, graph)
+        out.append(module.reasoner(x=torch.stack(x), u=u[None]))
+    return torch.cat(out)
+
+
+def story_network(reasoner: nn.Module) -> StoryNetwork:
+    return StoryNetwork(TOKENS, reasoner, 4, 3, 3, POSITIONS)
+
+
+PARTS = {
+    "SentenceEncoder": Part(
+        lambda: SentenceEncoder(nn.Embedding(TOKENS, 3, padding_idx=0), 4),
+        "node",
+        naive=naive_texts,
+        call=lambda module, data: module(data.sentence),
+        make=make_stories,
+        # torch.compile breaks the graph at nn.LSTM.
+        compiles=False,
+    ),
+    "StoryNetwork-relation": Part(
+        lambda: story_network(RelationNetwork(7, 5, [8, 6], [6], u_dim=4)),
+        "set",
+        naive=naive_relation,
+        call=read,
+        make=make_stories,
+        compiles=False,
+    ),
+    "StoryNetwork-attention": Part(
+        lambda: story_network(
+            AttentionRelationNetwork(7, 5, [8, 6], [6], heads=2, u_dim=4)
+        ),
+        "set",
+        naive=naive_reasoner,
+        call=read,
+        make=make_stories,
+        compiles=False,
+    ),
+    "StoryNetwork-recurrent": Part(
+        lambda: story_network(
+            RecurrentRelationNetwork(
+                7, 5, 6, [6, 6], [6], [6], steps=2, output="set", u_dim=4
+            )
+        ),
+        "set",
+        naive=naive_reasoner,
+        call=read,
+        make=make_stories,
+        compiles=False,
+    ),
+}
+
+
+@pytest.mark.parametrize("check", [name for name in CHECKS if name not in FLOAT_CHECKS])
+@pytest.mark.parametrize("part", PARTS)
+def test_contract(part: str, check: str) -> None:
+    CHECKS[check](PARTS[part])
