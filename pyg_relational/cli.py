@@ -38,10 +38,49 @@ TRAIN_OPTIONS: tuple[tuple[str, Any, Any, str], ...] = (
     ("--run-dir", str, None, "run folder (null: runs/<recipe>-<model>-seed<seed>)"),
     ("--data-root", str, None, "dataset folder (null: the recipe's)"),
     ("--record", str, None, "JSON file that collects the figures of several seeds"),
+    (
+        "--set",
+        dict[str, Any] | None,
+        None,
+        "further options by name: '{\"model.args.dropout\": 0.1}' (null: none)",
+    ),
 )
 TRAIN_SWITCHES = (
     ("--resume", "continue the run in the folder, if there is one"),
     ("--overwrite", "replace the run in the folder, if there is one"),
+)
+
+
+TUNE_OPTIONS: tuple[tuple[str, Any, Any, str], ...] = (
+    ("--trials", PositiveInt, 20, "trials in all, those of earlier starts included"),
+    ("--sampler", Literal["tpe", "random"], "tpe", "how values are chosen"),
+    (
+        "--pruner",
+        Literal["median", "none"],
+        "median",
+        "median: stop trials that do worse than half of the others",
+    ),
+    (
+        "--timeout",
+        PositiveFloat,
+        None,
+        "minutes after which no trial begins (null: no limit)",
+    ),
+    ("--study-dir", str, None, "folder of the study (null: studies/<recipe>)"),
+    ("--workers", PositiveInt, 1, "processes that run trials"),
+)
+# The options of `train` that `tune` has too.
+TUNE_TRAIN_OPTIONS = (
+    "--size",
+    "--representation",
+    "--model",
+    "--seed",
+    "--epochs",
+    "--max-steps",
+    "--accelerator",
+    "--threads",
+    "--data-root",
+    "--set",
 )
 
 
@@ -106,6 +145,7 @@ def build_parser(argv: list[str]) -> Parser:
     parsers = {
         "list": Parser(description="List the recipes and benchmarks."),
         "train": _train_parser(),
+        "tune": _tune_parser(),
         "evaluate": _evaluate_parser(),
         "predict": _predict_parser(),
         "explain": _explain_parser(),
@@ -141,6 +181,20 @@ def _train_parser() -> Parser:
     )
     for name, text in TRAIN_SWITCHES:
         add(name, action="store_true", help=text)
+    return parser
+
+
+def _tune_parser() -> Parser:
+    parser = Parser(
+        description="Search the options of a recipe that validate best; continue it.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("recipe", type=str, help="name of a recipe (see `list`) or a .yaml file")
+    add("--config", action="config", help="YAML file with any of these options")
+    shared = [option for option in TRAIN_OPTIONS if option[0] in TUNE_TRAIN_OPTIONS]
+    for name, kind, default, text in (*TUNE_OPTIONS, *shared):
+        add(name, type=kind, default=default, help=text)
     return parser
 
 

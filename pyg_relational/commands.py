@@ -11,6 +11,7 @@ import pkgutil
 import shlex
 import sys
 import textwrap
+import time
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from pyg_relational.train.recipe import (
 PROGRAM = "pyg-relational"
 Options = dict[str, Any]
 # They say where, not what: a recorded command reproduces its figures anywhere.
-PLACES = ("--run-dir", "--data-root", "--record")
+PLACES = ("--run-dir", "--study-dir", "--data-root", "--record")
 SWITCHES = ("--resume", "--overwrite")
 CONFIGURE = (
     "recipe",
@@ -44,6 +45,11 @@ CONFIGURE = (
     "accelerator",
     "precision",
 )
+
+
+# Of `tune`: what the plan of a study takes, and what its best options come with.
+PLANNED = ("trials", "sampler", "pruner", "workers", "threads")
+REPEATED = ("size", "representation", "model", "seed", "epochs", "max_steps", "set")
 
 
 def list_command(options: Options, argv: list[str]) -> int:
@@ -82,9 +88,10 @@ def train_command(options: Options, argv: list[str]) -> int:
     keep_freed_memory()
     if options["threads"] is not None:
         torch.set_num_threads(options["threads"])
-    # To plain numbers: YAML cannot write the parser's restricted number types.
-    chosen = json.loads(json.dumps({name: options[name] for name in CONFIGURE}))
-    config = configure(**chosen, command=reproducing_command(argv))
+    options = _plain(options)
+    chosen = {name: options[name] for name in CONFIGURE}
+    command = reproducing_command(argv)
+    config = configure(**chosen, settings=options["set"], command=command)
     folder = Path(options["run_dir"] or Path("runs") / run_name(config, options))
     results = train(config, folder, options["resume"], options["overwrite"])
     print_table(results)
@@ -92,6 +99,46 @@ def train_command(options: Options, argv: list[str]) -> int:
     if options["record"] is not None:
         record(Path(options["record"]), results)
     return 0
+
+
+def tune_command(options: Options, argv: list[str]) -> int:
+    """Search the best options of a recipe; return 1 if Ctrl-C ended it early."""
+    resolved = resolve(
+        load_recipe(options["recipe"]),
+        options["size"],
+        options["representation"],
+        options["model"],
+    )
+    import torch
+
+    from pyg_relational.train.environment import keep_freed_memory
+    from pyg_relational.train.run import configure
+    from pyg_relational.train.study_report import report
+    from pyg_relational.train.tune import tune
+    from pyg_relational.train.tune_plan import Plan
+
+    keep_freed_memory()
+    if options["threads"] is not None:
+        torch.set_num_threads(options["threads"])
+    options = _plain(options)
+    chosen = {name: options[name] for name in CONFIGURE if name in options}
+    command = reproducing_command(argv)
+    timeout = options["timeout"]
+    plan = Plan(
+        config=configure(
+            **chosen, settings=options["set"], command=command, baseline=False
+        ),
+        search=resolved["search"],
+        folder=Path(options["study_dir"] or Path("studies") / resolved["recipe"]),
+        deadline=None if timeout is None else time.time() + 60 * timeout,
+        options={name: options[name] for name in REPEATED},
+        **{name: options[name] for name in PLANNED},
+    )
+    finished = tune(plan)
+    report(plan, options["recipe"])
+    if not finished:
+        print("interrupted; the same command continues the study", file=sys.stderr)
+    return 0 if finished else 1
 
 
 def evaluate_command(options: Options, argv: list[str]) -> int:
@@ -179,6 +226,12 @@ def run_name(config: dict[str, Any], options: Options) -> str:
     return "-".join([*filter(None, parts), f"seed{options['seed']}"])
 
 
+def _plain(options: Options) -> Options:
+    # YAML cannot write the parser's restricted number types, nor JSON its dates.
+    names = [name for name in options if name != "config"]
+    return dict(json.loads(json.dumps({n: options[n] for n in names}, default=str)))
+
+
 def reproducing_command(argv: list[str]) -> str:
     """Return the command line without the options that only say where to write.
 
@@ -196,6 +249,7 @@ def reproducing_command(argv: list[str]) -> str:
 COMMANDS = {
     "list": list_command,
     "train": train_command,
+    "tune": tune_command,
     "evaluate": evaluate_command,
     "predict": predict_command,
     "explain": explain_command,

@@ -71,7 +71,8 @@ def naive_encoder(encoder: RelationalSequenceEncoder, data: Data) -> Tensor:
         lengths = sample.length.tolist() if "length" in sample else [len(sample.x)]
         vectors = []
         for x in sample.x.split(lengths):
-            x = x if encoder.embedding is None else encoder.embedding.weight[x]
+            if encoder.u_dim is not None:
+                x = torch.stack([torch.cat([row, sample.u[0]]) for row in x])
             h = naive_states(encoder.sequence, x)
             if encoder.attention is None:
                 last = h[-1]
@@ -137,6 +138,7 @@ PARTS = {
         "sequence",
         make=equally_long,
     ),
+    "encoder-u": SEQUENCE(partial(encode, u_dim=2), "set", u_dim=2),
     "encoder-none": SEQUENCE(partial(encode, relation="none", cell="rnn"), "set"),
     "R2N2": MODEL(lambda: R2N2(5, 2, 4, [6, 3], [7]), "set"),
     "R2N2-node": MODEL(

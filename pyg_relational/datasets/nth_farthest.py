@@ -20,6 +20,7 @@ from pyg_relational.datasets.stored import (
 )
 
 SPLITS = ("train", "val", "test")
+ANSWERS = ("label", "row")
 MAX_VECTORS = 8
 # Part of every file name: raise it whenever the generated content changes.
 FORMAT_VERSION = 1
@@ -49,6 +50,9 @@ class NthFarthest(InMemoryDataset):
         num_test (int): Samples in the test split. (default: `5000`)
         num_vectors (int): Vectors a sample, 2 to 8. (default: `8`)
         dim (int): Dimensions of a vector. (default: `16`)
+        answer (str): `"label"`, or `"row"`, the row of the answer in the sample, for
+            models that point at an object; labels are unique, so either says the same.
+            (default: `"label"`)
         distance (bool): Adds all ordered pairs as edges, with their distance: the
             relation is then an input and needs not be learned. (default: `False`)
         seed (int): Seed of all random streams, not negative. (default: `0`)
@@ -62,7 +66,7 @@ class NthFarthest(InMemoryDataset):
     Shapes:
         - **x:** `[v, dim + 3 v]` vector, one-hot label, and the question, the same
           in every row: one-hot n (column 0 is the farthest), one-hot label of m
-        - **y:** `[1]` label of the answer
+        - **y:** `[1]` label of the answer, or its row
         - **question_n:** `[1]` n, from 0
         - **edge_index:** `[2, v * v]` all ordered pairs, pairs (i, i) included as in
           layers without `edge_index` (only with `distance`)
@@ -87,6 +91,7 @@ class NthFarthest(InMemoryDataset):
         num_test: int = 5000,
         num_vectors: int = 8,
         dim: int = 16,
+        answer: str = "label",
         distance: bool = False,
         seed: int = 0,
         transform: Callable[[Data], Data] | None = None,
@@ -103,6 +108,7 @@ class NthFarthest(InMemoryDataset):
         self.num_samples = sizes[f"num_{split}"]
         self.num_vectors = check_int("num_vectors", num_vectors, 2, MAX_VECTORS)
         self.dim = check_int("dim", dim, 1)
+        self.answer = check_name("answer", answer, ANSWERS)
         self.distance = distance
         self.seed = check_int("seed", seed, 0)
         super().__init__(str(root), transform, pre_transform, pre_filter)
@@ -110,7 +116,7 @@ class NthFarthest(InMemoryDataset):
 
     @property
     def processed_file_names(self) -> str:
-        kind = "distance" if self.distance else "plain"
+        kind = f"{self.answer}-{'distance' if self.distance else 'plain'}"
         name = (
             f"{self.split}-{kind}-samples{self.num_samples}-vectors{self.num_vectors}"
             f"-dim{self.dim}-seed{self.seed}-v{FORMAT_VERSION}"
@@ -130,6 +136,8 @@ class NthFarthest(InMemoryDataset):
         n, m = rng.integers(size, size=(2, count))
         distances = pairwise_distances(vectors)
         answer = nth_farthest(distances, labels, n, m)
+        if self.answer == "row":
+            answer = (labels == answer[:, None]).argmax(axis=1)
         question = torch.cat([_one_hot(n, size), _one_hot(m, size)], dim=1)
         # [B, 2 v] -> [B, v, 2 v]
         question = question[:, None].expand(-1, size, -1)

@@ -45,6 +45,8 @@ class R2N2(nn.Module):
             (default: :obj:`False`)
         num_tokens (int, optional): Steps are token ids below this number.
             (default: :obj:`None`)
+        u_dim (int, optional): The width of a question, which every step is read with.
+            (default: :obj:`None`)
         horizon (int, optional): Forecast this many further steps of
             :obj:`out_channels` values each. (default: :obj:`None`)
         act (str): The activation of :math:`g` and :math:`f`.
@@ -54,7 +56,7 @@ class R2N2(nn.Module):
 
     Shapes:
         - **input:** steps :math:`(S, F)` or tokens :math:`(S)`, lengths :math:`(E)`,
-          sample of each step :math:`(S)`
+          sample of each step :math:`(S)`, questions :math:`(B, U)`
         - **output:** :math:`(B, F_{out})`, or :math:`(E, F_{out})` with
           :obj:`output="node"`; with :obj:`horizon` :math:`K`, :math:`(*, K, F_{out})`
 
@@ -78,6 +80,7 @@ class R2N2(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         num_tokens: int | None = None,
+        u_dim: int | None = None,
         horizon: int | None = None,
         act: str = "relu",
         dropout: float = 0.0,
@@ -98,6 +101,7 @@ class R2N2(nn.Module):
             num_layers,
             bidirectional,
             num_tokens,
+            u_dim,
             act,
             dropout,
         )
@@ -116,6 +120,7 @@ class R2N2(nn.Module):
         length: Tensor | None = None,
         batch: Tensor | None = None,
         batch_size: int | None = None,
+        u: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
         r"""Runs the forward pass.
@@ -127,12 +132,13 @@ class R2N2(nn.Module):
             batch (torch.Tensor, optional): The sample of each step, ascending.
                 (default: :obj:`None`)
             batch_size (int, optional): The number of samples. (default: :obj:`None`)
+            u (torch.Tensor, optional): One row per sample. (default: :obj:`None`)
             return_attention_weights (bool, optional): If :obj:`True`, also returns
                 the pairs (step, sequence) :math:`[2, S]` and their weights
                 :math:`[S]`; needs :obj:`readout="attention"`.
                 (default: :obj:`None`)
         """
-        h = self.backbone(x, length, batch, batch_size, return_attention_weights)
+        h = self.backbone(x, length, batch, batch_size, u, return_attention_weights)
         h, weights = h if return_attention_weights else (h, None)
         out = self.head(h)
         if self.horizon is not None:

@@ -8,11 +8,11 @@ from torch_geometric.utils import segment
 from pyg_relational.nn import ObjectEncoder, PairwiseMLP
 from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.recurrent import RelationGRUCell, RelationLSTMCell, Unroll
-from pyg_relational.ops import ptr_to_batch
+from pyg_relational.ops import ptr_to_batch, to_dense
 from pyg_relational.ops.checks import check_choice
 
 CELLS = {"lstm": RelationLSTMCell, "gru": RelationGRUCell}
-OUTPUTS = ("node", "set")
+OUTPUTS = ("node", "set", "pointer")
 
 
 class RecurrentRelationNetwork(nn.Module):
@@ -47,8 +47,10 @@ class RecurrentRelationNetwork(nn.Module):
         readout_channels (list of int): The hidden widths of :math:`f`.
             (default: :obj:`(96, 96)`)
         steps (int): The number of steps :math:`K`. (default: :obj:`8`)
-        output (str): :obj:`"node"`, an answer for each object, or :obj:`"set"`, one for
-            each graph or question. (default: :obj:`"node"`)
+        output (str): :obj:`"node"`, an answer for each object, :obj:`"set"`, one for
+            each graph or question, or :obj:`"pointer"`, one score for each object
+            (:obj:`out_channels=1`), side by side: a choice among the objects.
+            (default: :obj:`"node"`)
         edge_dim (int, optional): The width of edge features. (default: :obj:`None`)
         u_dim (int, optional): The width of a question. (default: :obj:`None`)
         act (str): The activation. (default: :obj:`"relu"`)
@@ -61,7 +63,9 @@ class RecurrentRelationNetwork(nn.Module):
     Shapes:
         - **input:** as for :class:`~pyg_relational.nn.ObjectEncoder`
         - **output:** :math:`(N, K, F_{out})`, objects once for each question;
-          :math:`(B, K, F_{out})` or :math:`(Q, K, F_{out})` with :obj:`output="set"`
+          :math:`(B, K, F_{out})` or :math:`(Q, K, F_{out})` with :obj:`output="set"`;
+          :math:`(B, K, n)` with :obj:`output="pointer"`, :math:`n` objects in the
+          largest graph, the least number where there is none
 
     Raises:
         ValueError: If widths do not fit, :obj:`batch` is not sorted, features are not
@@ -90,6 +94,11 @@ class RecurrentRelationNetwork(nn.Module):
         check_choice(cell, CELLS, "cell")
         if steps < 1:
             raise ValueError(f"'steps' must be at least 1 (got {steps})")
+        if output == "pointer" and out_channels != 1:
+            raise ValueError(
+                f"'out_channels' must be 1 with output='pointer', a score for each "
+                f"object (got {out_channels})"
+            )
         self.steps, self.output, self.cell = steps, output, cell
         self.hidden_channels = hidden_channels
         relation = PairwiseMLP(
@@ -154,4 +163,9 @@ class RecurrentRelationNetwork(nn.Module):
             # [N, K, H] -> [B, K, H]
             h = segment(h.flatten(1), ptr, "sum").unflatten(1, h.shape[1:])
         # PyG's MLP takes rows: [*, K, H] -> [* K, H] -> [*, K, C]
-        return self.head(h.flatten(0, 1)).unflatten(0, h.shape[:2])
+        out = self.head(h.flatten(0, 1)).unflatten(0, h.shape[:2])
+        if self.output != "pointer":
+            return out
+        # [N, K, 1] -> [B, n, K] -> [B, K, n]
+        scores, _ = to_dense(out.squeeze(-1), ptr, torch.finfo(out.dtype).min)
+        return scores.transpose(1, 2)

@@ -3,6 +3,8 @@ from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
 from pyg_relational.nn import SentenceEncoder
+from pyg_relational.nn.sets import set_ptr
+from pyg_relational.ops import ptr_to_batch
 
 
 class StoryNetwork(nn.Module):
@@ -11,24 +13,27 @@ class StoryNetwork(nn.Module):
     reasoning" <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), section 4.
 
     .. math::
-        \mathbf{x}_i = \mathrm{LSTM}(\mathbf{s}_i) \, \Vert \, \mathbf{P}_{p_i}, \quad
-        \mathbf{u} = \mathrm{LSTM}^{\prime}(\mathbf{q}), \quad
+        \mathbf{u} = \mathrm{read}(q), \quad
+        \mathbf{x}_i = \mathrm{read}(s_i) \, \Vert \, \mathrm{read}(s_i) \odot
+        \mathbf{u} \, \Vert \, \mathbf{P}_{p_i}, \quad
         \mathbf{y} = \mathrm{reasoner}(\{ \mathbf{x}_i \}, \mathbf{u})
 
-    Sentences and question share the embedding of words. The paper tags a sentence with
-    the one-hot of its position, which its first layer embeds; here the embedding is
-    its own parameter.
+    Sentences and question are read by the same
+    :class:`~pyg_relational.nn.SentenceEncoder`, so that their product tells which words
+    they share. The paper reads them by two LSTMs, without the product: with 1,000
+    questions a task that learns the words by heart. It tags a sentence with the one-hot
+    of its position, which its first layer embeds; here the embedding is a parameter.
 
     Args:
         num_tokens (int): The number of words, padding included.
         reasoner (torch.nn.Module): Called as :obj:`reasoner(x=, u=, batch=,
             batch_size=)`, with :attr:`in_channels` and :attr:`u_dim` as its widths:
             a :class:`RelationNetwork`, say.
-        sentence_channels (int): The width of a sentence and of the question.
+        channels (int): The width of a word, a sentence and a position.
             (default: :obj:`32`)
-        word_channels (int): The width of a word. (default: :obj:`32`)
-        position_channels (int): The width of a position. (default: :obj:`32`)
         max_sentences (int): The number of positions. (default: :obj:`20`)
+        max_words (int): The number of words of the longest text.
+            (default: :obj:`12`)
 
     Shapes:
         - **input:** words of each sentence :math:`(N, W)` and of the questions
@@ -45,24 +50,19 @@ class StoryNetwork(nn.Module):
         self,
         num_tokens: int,
         reasoner: nn.Module,
-        sentence_channels: int = 32,
-        word_channels: int = 32,
-        position_channels: int = 32,
+        channels: int = 32,
         max_sentences: int = 20,
+        max_words: int = 12,
     ) -> None:
         super().__init__()
-        self.in_channels = sentence_channels + position_channels
-        self.u_dim = sentence_channels
-        word = nn.Embedding(num_tokens, word_channels, padding_idx=0)
-        self.sentence = SentenceEncoder(word, sentence_channels)
-        self.question = SentenceEncoder(word, sentence_channels)
-        self.position = nn.Embedding(max_sentences, position_channels)
+        self.in_channels, self.u_dim = 3 * channels, channels
+        self.read = SentenceEncoder(num_tokens, channels, max_words)
+        self.position = nn.Embedding(max_sentences, channels)
         self.reasoner = reasoner
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
-        self.sentence.reset_parameters()
-        self.question.reset_parameters()
+        self.read.reset_parameters()
         self.position.reset_parameters()
         reset(self.reasoner)
 
@@ -86,8 +86,10 @@ class StoryNetwork(nn.Module):
             batch_size (int, optional): The number of stories. (default: :obj:`None`)
         """
         self._check(x, question, position, batch_size)
-        u = self.question(question, "question")
-        objects = torch.cat([self.sentence(x), self.position(position)], dim=-1)
+        u, sentence = self.read(question, "question"), self.read(x)
+        story = set_ptr(batch, x.size(0), u.size(0), x.device)
+        product = sentence * u.index_select(0, ptr_to_batch(story, x.size(0)))
+        objects = torch.cat([sentence, product, self.position(position)], dim=-1)
         return self.reasoner(x=objects, u=u, batch=batch, batch_size=u.size(0))
 
     def _check(
@@ -105,6 +107,8 @@ class StoryNetwork(nn.Module):
             )
         if position.dtype != torch.long:
             raise ValueError(f"'position' must be int64 (got {position.dtype})")
+        if torch.compiler.is_compiling():
+            return
         known = self.position.num_embeddings
         low, high = map(int, position.aminmax()) if position.numel() else (0, 0)
         if low < 0 or high >= known:

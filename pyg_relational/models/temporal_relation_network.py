@@ -31,13 +31,15 @@ class TemporalRelationNetwork(nn.Module):
             (default: :obj:`False`)
         num_tokens (int, optional): Steps are token ids below this number.
             (default: :obj:`None`)
+        u_dim (int, optional): The width of a question, which every step is read with.
+            (default: :obj:`None`)
         act (str): The activation of :math:`f`. (default: :obj:`"relu"`)
         dropout (float): Dropout of embeddings, between recurrent layers, and in
             :math:`f`. (default: :obj:`0.0`)
 
     Shapes:
         - **input:** steps :math:`(S, F)` or tokens :math:`(S)`, lengths :math:`(E)`,
-          sample of each step :math:`(S)`
+          sample of each step :math:`(S)`, questions :math:`(B, U)`
         - **output:** :math:`(B, F_{out})`
 
     Raises:
@@ -54,6 +56,7 @@ class TemporalRelationNetwork(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         num_tokens: int | None = None,
+        u_dim: int | None = None,
         act: str = "relu",
         dropout: float = 0.0,
     ) -> None:
@@ -66,6 +69,7 @@ class TemporalRelationNetwork(nn.Module):
             num_layers=num_layers,
             bidirectional=bidirectional,
             num_tokens=num_tokens,
+            u_dim=u_dim,
             dropout=dropout,
         )
         channels = [self.backbone.out_channels, *head_channels, out_channels]
@@ -82,11 +86,12 @@ class TemporalRelationNetwork(nn.Module):
         length: Tensor | None = None,
         batch: Tensor | None = None,
         batch_size: int | None = None,
+        u: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
         r"""Runs the forward pass; arguments as for
         :class:`~pyg_relational.models.R2N2`."""
-        h = self.backbone(x, length, batch, batch_size, return_attention_weights)
+        h = self.backbone(x, length, batch, batch_size, u, return_attention_weights)
         h, weights = h if return_attention_weights else (h, None)
         out = self.head(h)
         return (out, weights) if return_attention_weights else out

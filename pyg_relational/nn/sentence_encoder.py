@@ -5,41 +5,42 @@ from pyg_relational.nn.checks import check_tokens
 
 
 class SentenceEncoder(nn.Module):
-    r"""Reads short texts word by word; the state after the last word stands for the
-    text.
+    r"""Reads short texts as the sum of their words, each weighted by its place.
 
     .. math::
-        \mathbf{h}_{t} = \mathrm{LSTM}(\mathbf{E}_{w_t}, \mathbf{h}_{t-1}), \quad
-        \mathbf{s} = \mathbf{h}_{T}
+        \mathbf{s} = \sum_{t=1}^{T} \mathbf{l}_t \odot \mathbf{E}_{w_t}
 
-    It is how `"A simple neural network module for relational reasoning"
-    <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017) reads the sentences of
-    bAbI. Equal texts are read once, as the texts of a batch often are.
+    It is the position encoding of `"End-To-End Memory Networks"
+    <https://arxiv.org/abs/1503.08895>`_ (Sukhbaatar et al., 2015), section 4.1, with
+    weights :math:`\mathbf{l}_t` that start at one and are learned. Two texts that share
+    words have a large product, which recurrent encoders have to learn.
 
     Args:
-        word (torch.nn.Embedding): The words; its first row stands for padding and is
-            never read. Encoders may share it.
-        out_channels (int): The width of a text.
+        num_tokens (int): The number of words, padding included.
+        out_channels (int): The width of a word and of a text.
+        max_words (int): The number of words of the longest text.
 
     Shapes:
         - **input:** word ids :math:`(N, W)`, each row padded with 0 after its words
         - **output:** :math:`(N, F_{out})`
 
     Raises:
-        ValueError: If ids are unknown, a text has no words, or padding comes before a
-            word.
+        ValueError: If ids are unknown, a text has no words or too many, or padding
+            comes before a word.
     """
 
-    def __init__(self, word: nn.Embedding, out_channels: int) -> None:
+    def __init__(self, num_tokens: int, out_channels: int, max_words: int) -> None:
         super().__init__()
-        self.word = word
         self.out_channels = out_channels
-        self.lstm = nn.LSTM(word.embedding_dim, out_channels, batch_first=True)
+        # Drawn small: products of two texts are among the features.
+        self.word = nn.Embedding(num_tokens, out_channels, padding_idx=0)
+        self.place = nn.Parameter(torch.empty(max_words, out_channels))
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
-        self.word.reset_parameters()
-        self.lstm.reset_parameters()
+        nn.init.normal_(self.word.weight, std=0.1)
+        nn.init.ones_(self.place)
 
     def forward(self, x: Tensor, name: str = "x") -> Tensor:
         r"""Runs the forward pass.
@@ -49,22 +50,20 @@ class SentenceEncoder(nn.Module):
             name (str): What errors call the texts. (default: :obj:`"x"`)
         """
         self._check(x, name)
-        if x.size(0) == 0:
-            return self.word.weight.new_zeros(0, self.out_channels)
-        x, inverse = x.unique(dim=0, return_inverse=True)
-        length = (x != 0).sum(dim=1)
-        # A state does not depend on later words: padding is read, but not looked at.
-        h, _ = self.lstm(self.word(x[:, : int(length.max())]))
-        last = h[torch.arange(x.size(0), device=x.device), length - 1]
-        return last.index_select(0, inverse)
+        # [N, W] -> [N, W, F]; the word 0 is no word.
+        words = self.word(x) * self.place[: x.size(1)]
+        return (words * (x != 0).unsqueeze(-1)).sum(dim=1)
 
     def _check(self, x: Tensor, name: str) -> None:
-        if x.dim() != 2:
+        longest = self.place.size(0)
+        if x.dim() != 2 or x.size(1) > longest:
             raise ValueError(
-                f"'{name}' must hold one text per row, shape [N, W] (got shape "
-                f"{list(x.shape)})"
+                f"'{name}' must hold one text of at most {longest} words per row, "
+                f"shape [N, W] (got shape {list(x.shape)})"
             )
         check_tokens(x, self.word.num_embeddings, name)
+        if torch.compiler.is_compiling():
+            return
         filled = x != 0
         if not bool(filled[:, :1].all()) or (x.size(0) and not x.size(1)):
             raise ValueError(
@@ -79,6 +78,6 @@ class SentenceEncoder(nn.Module):
 
     def __repr__(self) -> str:
         return (
-            f"{self.__class__.__name__}({self.word.embedding_dim}, "
-            f"{self.out_channels}, num_tokens={self.word.num_embeddings})"
+            f"{self.__class__.__name__}({self.word.num_embeddings}, "
+            f"{self.out_channels}, max_words={self.place.size(0)})"
         )

@@ -36,7 +36,9 @@ def answer_probabilities(
     batch = Batch.from_data_list(list(scenes), follow_batch=follow_batch)
     module.eval()
     with torch.no_grad():
-        probability = module(batch.to(module.device)).softmax(dim=-1).cpu()
+        output = module(batch.to(module.device))
+        output = module.task.answer(output, batch.y)
+        probability = output.softmax(dim=-1).cpu()
     return list(probability.split([len(scene.y) for scene in scenes]))
 
 

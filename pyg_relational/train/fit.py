@@ -1,5 +1,6 @@
 """Training and testing of one model: from a configuration to a run folder."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -25,7 +26,24 @@ from pyg_relational.train.registry import (
     transform_class,
 )
 from pyg_relational.train.run_folder import prepare, save_model
-from pyg_relational.train.tasks import Task
+from pyg_relational.train.tasks import Task, task_of
+
+
+@dataclass(frozen=True)
+class Fitted:
+    """A trained model that has not been tested.
+
+    Args:
+        module (RelationalModule): The module with the weights that validated best.
+        data (RelationalDataModule): The data it was trained on.
+        trainer (Trainer): The trainer, finished.
+        timer (Timer): The time it took.
+    """
+
+    module: RelationalModule
+    data: RelationalDataModule
+    trainer: pl.Trainer
+    timer: Timer
 
 
 @dataclass(frozen=True)
@@ -64,41 +82,65 @@ def fit(
         UsageError: If folder, dataset, model and configuration do not fit together.
     """
     prepare(folder, config, resume, overwrite)
+    metric = task_of(dataset_class(config["dataset"]["class"]).task).metric
     with quiet_lightning():
-        pl.seed_everything(config["seed"], workers=True, verbose=False)
-        model = build_model(config["model"])
-        module = build_module(config, model)
-        data = build_data(config, module)
-        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
-        print(
-            f"{config['model_name']}: {config['model']['class']}, {parameters:,} "
-            f"parameters -> {folder}",
-            flush=True,
-        )
-        trainer, timer = _trainer(config, folder, module.task)
-        last = folder / "checkpoints" / "last.ckpt"
-        ckpt = str(last) if resume and last.is_file() else None
-        trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
-        if trainer.global_step > 0 and not trainer.interrupted:
-            trainer.save_checkpoint(last)
-        best = folder / "checkpoints" / "best.ckpt"
-        if best.is_file():
-            checkpoint = torch.load(best, map_location="cpu", weights_only=True)
-            module.load_state_dict(checkpoint["state_dict"])
-        save_model(folder, model, config["model"])
-        scores = test(config, module, data)
+        fitted = fit_weights(config, folder, [progress(f"val/{metric}")], resume)
+        module, trainer = fitted.module, fitted.trainer
+        save_model(folder, module.model, config["model"])
+        scores = test(config, module, fitted.data)
     return FitResult(
         module=module.eval(),
-        data=data,
+        data=fitted.data,
         scores=scores,
         training={
-            "seconds": round(timer.time_elapsed("train"), 1),
+            "seconds": round(fitted.timer.time_elapsed("train"), 1),
             "steps": trainer.global_step,
             "epochs": trainer.current_epoch,
-            "parameters": parameters,
+            "parameters": count_parameters(module.model),
         },
         curve=merge_metrics(folder),
     )
+
+
+def fit_weights(
+    config: dict[str, Any],
+    folder: Path,
+    callbacks: Sequence[Callback],
+    resume: bool = False,
+) -> Fitted:
+    """Train the model of a resolved configuration without testing it.
+
+    Args:
+        config (dict): As for :func:`fit`.
+        folder (Path): The run folder, prepared.
+        callbacks (Sequence[Callback]): Called besides those that every run has.
+        resume (bool): As for :func:`fit`. (default: ``False``)
+    """
+    pl.seed_everything(config["seed"], workers=True, verbose=False)
+    model = build_model(config["model"])
+    module = build_module(config, model)
+    data = build_data(config, module)
+    print(
+        f"{config['model_name']}: {config['model']['class']}, "
+        f"{count_parameters(model):,} parameters -> {folder}",
+        flush=True,
+    )
+    trainer, timer = _trainer(config, folder, module.task, callbacks)
+    last = folder / "checkpoints" / "last.ckpt"
+    ckpt = str(last) if resume and last.is_file() else None
+    trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
+    if trainer.global_step > 0 and not trainer.interrupted:
+        trainer.save_checkpoint(last)
+    best = folder / "checkpoints" / "best.ckpt"
+    if best.is_file():
+        checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+        module.load_state_dict(checkpoint["state_dict"])
+    return Fitted(module, data, trainer, timer)
+
+
+def count_parameters(model: nn.Module) -> int:
+    """Return how many numbers a model learns."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def test(
@@ -153,15 +195,14 @@ def build_data(
 
 
 def _trainer(
-    config: dict[str, Any], folder: Path, task: Task
+    config: dict[str, Any], folder: Path, task: Task, others: Sequence[Callback]
 ) -> tuple[pl.Trainer, Timer]:
     budget, monitor = config["budget"], f"val/{task.metric}"
     minutes = budget.get("max_minutes")
     timer = Timer(timedelta(minutes=minutes) if minutes else None, verbose=False)
-    bar = progress(monitor)
     callbacks: list[Callback] = [
         timer,
-        bar,
+        *others,
         EarlyStopping(
             monitor,
             patience=budget["patience"],
@@ -186,9 +227,10 @@ def _trainer(
         check_val_every_n_epoch=min(budget["validate_every"], budget["max_epochs"]),
         num_sanity_val_steps=0,
         log_every_n_steps=50,
+        gradient_clip_val=config["optimizer"].get("gradient_clip"),
         logger=loggers(folder),
         callbacks=callbacks,
-        enable_progress_bar=isinstance(bar, ProgressBar),
+        enable_progress_bar=any(isinstance(c, ProgressBar) for c in others),
         enable_model_summary=False,
         default_root_dir=folder,
     )

@@ -18,8 +18,9 @@ class GroupedMean(Metric):
             as ``{"kind": ("non-relational", "relational")}``.
 
     Shapes:
-        - **score** :math:`(R)`, **indices**: for each grouping :math:`(R)`, in
-          ``range(len(groups[grouping]))``.
+        - **score** :math:`(R, *)`, **indices**: for each grouping of the same shape,
+          in ``range(len(groups[grouping]))``; groupings without indices are left out
+          of an update.
         - :meth:`compute`: a dictionary ``{"all": {"all": m}, grouping: {group: m}}`` of
           floats; groups without rows are left out.
     """
@@ -38,13 +39,25 @@ class GroupedMean(Metric):
     def update(self, score: Tensor, indices: Mapping[str, Tensor]) -> None:
         """Add the scores of a batch to their groups."""
         score = score.detach().to(self.total.dtype)
+        everything = torch.zeros_like(score, dtype=torch.long)
+        self._add(score, {"all": everything, **indices})
+
+    def update_sets(self, solved: Tensor) -> None:
+        """Add to the grouping ``"sets"`` whether all of a set's rows are right.
+
+        Args:
+            solved (torch.Tensor): Of each set, 1 if it is solved, :math:`(B)`.
+        """
+        solved = solved.detach().to(self.total.dtype)
+        self._add(solved, {"sets": torch.zeros_like(solved, dtype=torch.long)})
+
+    def _add(self, score: Tensor, indices: Mapping[str, Tensor]) -> None:
         offset = 0
         for grouping, names in self.groups.items():
-            index = torch.zeros_like(score, dtype=torch.long)
-            if grouping != "all":
-                index = indices[grouping]
-            self.total.index_add_(0, index + offset, score)
-            self.count.index_add_(0, index + offset, torch.ones_like(score))
+            if grouping in indices:
+                index = (indices[grouping] + offset).flatten()
+                self.total.index_add_(0, index, score.flatten())
+                self.count.index_add_(0, index, torch.ones_like(score).flatten())
             offset += len(names)
 
     def compute(self) -> dict[str, dict[str, float]]:

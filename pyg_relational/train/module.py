@@ -9,12 +9,14 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
+from torch_geometric.utils import scatter
 
 from pyg_relational.nn.inputs import forward_arguments
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.metrics import GroupedMean
 from pyg_relational.train.tasks import task_of
 
+SETS = "sets"
 OPTIMIZERS = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
 
 
@@ -45,7 +47,8 @@ class RelationalModule(pl.LightningModule):
         model (nn.Module): Any model whose output has one row for each row of ``y``.
         task (str): ``"classification"`` or ``"regression"``.
         groups (Mapping[str, Sequence[str]], optional): Groupings of the rows; the batch
-            holds the group of each row in ``question_<grouping>``.
+            holds the group of each element of ``y`` in ``question_<grouping>``. The
+            grouping ``"sets"`` holds the share of graphs whose rows are all right.
             (default: ``None``)
         optimizer (str): ``"Adam"`` or ``"AdamW"``. (default: ``"AdamW"``)
         learning_rate (float): Learning rate after the warm-up. (default: ``1e-3``)
@@ -122,8 +125,26 @@ class RelationalModule(pl.LightningModule):
         output = self(batch)
         loss = self.task.loss(output, batch.y)
         self.log(f"{split}/loss", loss, batch_size=batch.y.size(0))
-        indices = {name: batch[f"question_{name}"] for name in self.groups}
-        self.score.update(self.task.score(output, batch.y), indices)
+        score = self.task.score(output, batch.y)
+        self.score.update(score, self._indices(batch))
+        if SETS in self.groups:
+            wrong = scatter(1 - score, batch.batch, dim_size=batch.num_graphs)
+            self.score.update_sets(wrong == 0)
+
+    def score_of(self, output: Tensor, data: Data) -> dict[str, dict[str, float]]:
+        """Return the scores of given answers to all rows of a dataset.
+
+        Args:
+            output (torch.Tensor): Answers, as the model would give them.
+            data (Data): Holds ``y`` and the groups of its rows.
+        """
+        metric = GroupedMean(self.groups)
+        metric.update(self.task.score(output, data.y), self._indices(data))
+        return metric.compute()
+
+    def _indices(self, data: Data) -> dict[str, Tensor]:
+        names = (name for name in self.groups if name != SETS)
+        return {name: data[f"question_{name}"] for name in names}
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation score of every group."""

@@ -7,6 +7,7 @@ from typing import Any
 import yaml
 
 from pyg_relational.train.errors import UsageError, nearest_names
+from pyg_relational.train.search_space import check_search
 
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS = {
@@ -19,17 +20,20 @@ SECTIONS = {
     "optimizer",
     "budget",
     "published",
+    "references",
     "representations",
+    "search",
+    "solved_above",
     "sizes",
 }
 # Keys of the resolved parts: required, then optional.
 PARTS = {
     "dataset": ({"class", "root", "args"}, {"follow_batch", "augment"}),
-    "model": ({"class", "args"}, {"max_epochs"}),
-    "baseline": ({"class", "args"}, {"max_epochs"}),
+    "model": ({"class", "args"}, {"max_epochs", "dataset"}),
+    "baseline": ({"class", "args"}, {"max_epochs", "dataset"}),
     "optimizer": (
         {"class", "learning_rate", "weight_decay", "warmup_steps"},
-        {"betas"},
+        {"betas", "gradient_clip"},
     ),
     "budget": (
         {"max_epochs", "batch_size", "validate_every", "patience"},
@@ -71,6 +75,7 @@ def load_recipe(recipe: str) -> dict[str, Any]:
         raise UsageError(f"recipe '{path}' has an unknown section '{section}'; {hint}")
     if missing := sorted(REQUIRED - set(content)):
         raise UsageError(f"recipe '{path}' lacks the sections {', '.join(missing)}")
+    check_search(path, content)
     return content
 
 
@@ -101,7 +106,9 @@ def resolve(
 
     Returns:
         dict: ``recipe, size, representation, dataset, model_name, model,
-        baseline_name, baseline, optimizer, budget, published``.
+        baseline_name, baseline, optimizer, budget, published, references,
+        solved_above, search``. The part ``dataset`` of a model is laid over the
+        recipe's, that of the baseline over both.
 
     Raises:
         UsageError: If one of the names is not in the recipe, or a part of it lacks a
@@ -124,22 +131,28 @@ def resolve(
         variant,
         variant.get("sizes", {}).get(size),
     ):
-        merged = _merge(merged, layer or {})
+        merged = merge(merged, layer or {})
     models = merged.get("models", {})
     model_name = model or merged["model"]
     baseline_name = merged.get("baseline")
+    chosen = copy.deepcopy(_pick(models, model_name, "model"))
+    # What a model reads differently, such as words instead of sentences.
+    override = chosen.pop("dataset", {}) if isinstance(chosen, dict) else {}
     config = {
         "recipe": merged["name"],
         "size": size,
         "representation": representation,
-        "dataset": merged["dataset"],
+        "dataset": merge(merged["dataset"], override),
         "model_name": model_name,
-        "model": _pick(models, model_name, "model"),
+        "model": chosen,
         "baseline_name": baseline_name,
         "baseline": baseline_name and _pick(models, baseline_name, "baseline"),
         "optimizer": merged["optimizer"],
         "budget": merged["budget"],
         "published": merged.get("published", []),
+        "references": merged.get("references", []),
+        "solved_above": merged.get("solved_above", {}),
+        "search": merged.get("search", {}),
     }
     for part, (required, optional) in PARTS.items():
         if config[part] is not None:
@@ -168,9 +181,10 @@ def _check_keys(
         raise UsageError(f"{where} lacks {', '.join(missing)}")
 
 
-def _merge(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
+def merge(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
+    """Return a mapping with another laid over it, down to the innermost mappings."""
     merged = dict(base)
     for key, value in update.items():
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
-        merged[key] = _merge(merged[key], value) if both else copy.deepcopy(value)
+        merged[key] = merge(merged[key], value) if both else copy.deepcopy(value)
     return merged

@@ -196,7 +196,7 @@ def _concatenated(split: Any, name: str) -> Tensor:
 
 def _attribute(sample: Data, name: str) -> Tensor:
     if name not in sample:
-        held = ", ".join(sample.keys())
+        held = ", ".join(sorted(sample.keys()))
         raise UsageError(f"this reference needs '{name}'; the samples hold {held}")
     value: Tensor = sample[name]
     return value

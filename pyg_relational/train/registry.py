@@ -41,17 +41,27 @@ def build_model(spec: dict[str, Any]) -> nn.Module:
     """Construct the model that a recipe describes.
 
     Args:
-        spec (dict): ``class`` (str) and ``args`` (dict of keyword arguments).
+        spec (dict): ``class`` (str) and ``args`` (dict of keyword arguments); an
+            argument that is such a dictionary itself is a model within the model.
 
     Raises:
         UsageError: If the class is unknown or does not take the arguments.
     """
     try:
-        return model_class(spec["class"])(**spec["args"])
+        return model_class(spec["class"])(
+            **{
+                name: build_model(value) if _is_spec(value) else value
+                for name, value in spec["args"].items()
+            }
+        )
     except (TypeError, ValueError) as error:
         if isinstance(error, UsageError):
             raise
         raise UsageError(f"model {spec['class']}: {error}") from error
+
+
+def _is_spec(value: Any) -> bool:
+    return isinstance(value, dict) and set(value) == {"class", "args"}
 
 
 def _class(module: str, name: str, kind: type) -> type[Any]:

@@ -2,7 +2,7 @@
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
@@ -12,6 +12,12 @@ from pyg_relational.train.environment import hardware, versions
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import read_json
 
+# The grouping of counts: how many groups are solved.
+SOLVED = "solved"
+# Groupings whose few groups say all there is to say: the mean over all is left out.
+ALL_SHOWN = {"kind", "target"}
+# With more figures than this, models are columns.
+WIDE = 12
 Scores = dict[str, dict[str, float]]
 
 
@@ -20,6 +26,7 @@ def collect(
     ours: dict[str, Any],
     baseline: dict[str, Any] | None,
     metric: str,
+    references: dict[str, dict[str, dict[str, float]]],
 ) -> dict[str, Any]:
     """Return the content of ``results.json``.
 
@@ -28,16 +35,25 @@ def collect(
         ours (dict): ``scores`` and ``training`` of the model.
         baseline (dict, optional): The same of the baseline.
         metric (str): Name of the score.
+        references (dict): ``scores`` of each method without a network.
 
     Returns:
-        dict: Every score of ours beside the baseline's and the published ones, with
-        the seed, command, versions and kind of hardware that produced them.
+        dict: Every score of ours beside the baseline's, the references' and the
+        published ones, with the seed, command, versions and kind of hardware that
+        produced them.
     """
+    above = config["solved_above"]
+    scores = _with_solved(ours["scores"], above)
+    other = baseline and _with_solved(baseline["scores"], above)
+    given = {name: _with_solved(x, above) for name, x in references.items()}
     test = {
         grouping: {
             name: {
                 "ours": value,
-                "baseline": baseline and baseline["scores"][grouping].get(name),
+                "baseline": other and other[grouping].get(name),
+                "references": {
+                    key: x.get(grouping, {}).get(name) for key, x in given.items()
+                },
                 "published": {
                     entry["name"]: entry["figures"][name]
                     for entry in config["published"]
@@ -46,7 +62,7 @@ def collect(
             }
             for name, value in values.items()
         }
-        for grouping, values in ours["scores"].items()
+        for grouping, values in scores.items()
     }
     return {
         "recipe": config["recipe"],
@@ -91,12 +107,7 @@ def print_table(results: dict[str, Any], console: Console | None = None) -> None
         results (dict): What :func:`collect` returned.
         console (Console, optional): Where to print. (default: standard output)
     """
-    columns = [
-        (grouping, name)
-        for grouping, values in results["test"].items()
-        for name in values
-        if grouping != "all" or len(results["test"]) == 1
-    ]
+    columns = test_columns(results["test"])
     percent = results["metric"] == "accuracy"
     unit = "accuracy in %" if percent else results["metric"].replace("_", " ")
     table = Table(
@@ -107,25 +118,38 @@ def print_table(results: dict[str, Any], console: Console | None = None) -> None
         title_justify="left",
         caption_justify="left",
     )
-    table.add_column("")
-    for _, name in columns:
-        title = re.sub("[_-]", "\n", name)
-        table.add_column(title, justify="right", no_wrap=True)
     cells = [results["test"][grouping][name] for grouping, name in columns]
-    scale = 100 if percent else 1
-
-    def row(label: str, key: str) -> None:
-        values = [cell[key] for cell in cells]
-        shown = ["-" if v is None else f"{v * scale:.1f}" for v in values]
-        table.add_row(label, *shown)
-
-    row(f"ours ({results['model']})", "ours")
+    rows = [[f"ours ({results['model']})", *(cell["ours"] for cell in cells)]]
     if results["baseline"]:
-        row(f"baseline ({results['baseline']['model']})", "baseline")
+        label = f"baseline ({results['baseline']['model']})"
+        rows.append([label, *(cell["baseline"] for cell in cells)])
+    for name in cells[0]["references"]:
+        rows.append([name, *(cell["references"][name] for cell in cells)])
+    lines = [["", *(name for _, name in columns)]]
+    for label, *values in rows:
+        figures = [
+            shown(value, results["metric"], grouping)
+            for value, (grouping, _) in zip(values, columns, strict=True)
+        ]
+        lines.append([label, *figures])
     for entry in results["published"]:
         figures = [cell["published"].get(entry["name"], "-") for cell in cells]
-        table.add_row(entry["name"], *figures)
+        lines.append([entry["name"], *figures])
+    first, *others = upright(lines)
+    for name in first:
+        wrapped = re.sub("[_-]", "\n", name) if len(columns) <= WIDE else name
+        justify: Literal["left", "right"] = "right" if name else "left"
+        table.add_column(wrapped, justify=justify, no_wrap=bool(name))
+    for line in others:
+        table.add_row(*line)
     (console or Console()).print(table)
+
+
+def upright(lines: list[list[str]]) -> list[list[str]]:
+    """Return the lines of a table, turned on its side if it has many columns."""
+    if len(lines[0]) <= WIDE + 1:
+        return lines
+    return [list(line) for line in zip(*lines, strict=True)]
 
 
 def published_notes(published: list[dict[str, Any]]) -> list[str]:
@@ -135,6 +159,42 @@ def published_notes(published: list[dict[str, Any]]) -> list[str]:
         + ("" if entry["read"] else " (quoted from memory)")
         for entry in published
     ]
+
+
+def test_columns(test: dict[str, dict[str, Any]]) -> list[tuple[str, str]]:
+    """Return grouping and name of every figure that a table shows, in order."""
+    return [
+        (grouping, name)
+        for grouping, values in test.items()
+        for name in values
+        if grouping != "all" or ALL_SHOWN.isdisjoint(test)
+    ]
+
+
+def shown(value: float | None, metric: str, grouping: str) -> str:
+    """Return a figure as tables show it: shares in percent, ``-`` for none."""
+    if value is None:
+        return "-"
+    scale, digits = scale_of(metric, grouping)
+    return f"{value * scale:.{digits}f}"
+
+
+def scale_of(metric: str, grouping: str) -> tuple[int, int]:
+    """Return what tables multiply figures by, and how many digits they show."""
+    if grouping == SOLVED:
+        return 1, 0
+    return (100, 1) if metric == "accuracy" else (1, 3)
+
+
+def _with_solved(scores: Scores, above: dict[str, float]) -> Scores:
+    """Scores, with how many groups of a grouping score above a bound."""
+    solved = {
+        f"{grouping}s above {bound:.0%}": float(
+            sum(value > bound for value in scores[grouping].values())
+        )
+        for grouping, bound in above.items()
+    }
+    return {**scores, SOLVED: solved} if solved else scores
 
 
 def _on_gpu(config: dict[str, Any]) -> bool:

@@ -7,14 +7,17 @@ from typing import Any
 import torch
 
 from pyg_relational.train import pictures
+from pyg_relational.train.datamodule import SPLITS
 from pyg_relational.train.environment import versions
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import write_json
 from pyg_relational.train.fit import FitResult, build_data, build_module, fit, test
-from pyg_relational.train.recipe import load_recipe, resolve
+from pyg_relational.train.recipe import load_recipe, merge, resolve
+from pyg_relational.train.references import reference_of
 from pyg_relational.train.registry import build_model
 from pyg_relational.train.results import collect, read_results
 from pyg_relational.train.run_folder import load_model, read_config
+from pyg_relational.train.settings import apply_settings
 
 
 def configure(
@@ -33,6 +36,7 @@ def configure(
     baseline: bool = True,
     accelerator: str = "auto",
     precision: str = "32-true",
+    settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
     """Resolve a recipe and apply what was asked for on top of it.
 
@@ -56,16 +60,22 @@ def configure(
         baseline (bool): Train the baseline too. (default: ``True``)
         accelerator (str): ``"auto"``, ``"cpu"`` or ``"gpu"``. (default: ``"auto"``)
         precision (str): Precision as Lightning names it. (default: ``"32-true"``)
+        settings (dict, optional): Further options by name, such as
+            ``{"model.args.dropout": 0.1}``; the arguments above win over them.
+            (default: ``None``)
 
     Returns:
         dict: The resolved configuration, which ``config.yaml`` records.
 
     Raises:
-        UsageError: If a name is not in the recipe, or there is no GPU to use.
+        UsageError: If a name is not in the recipe, there is no GPU to use, or one of
+            the settings is unknown.
     """
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise UsageError("--accelerator gpu: torch finds no GPU; use --accelerator cpu")
     config = resolve(load_recipe(recipe), size, representation, model)
+    del config["search"]
+    config = apply_settings(config, settings or {})
     overrides = {
         ("budget", "max_epochs"): epochs,
         ("budget", "max_steps"): max_steps,
@@ -124,7 +134,7 @@ def train(
         baseline = fit(other, folder / "baseline", resume, overwrite)
         write_json(
             folder / "baseline" / "results.json",
-            collect(other, _figures(baseline), None, metric),
+            collect(other, _figures(baseline), None, metric, {}),
         )
         curves[config["baseline_name"]] = baseline.curve
     first = next(iter(groups.values()), ())
@@ -134,7 +144,8 @@ def train(
         follow = config["dataset"].get("follow_batch", [])
         pictures.scenes(folder / "scenes.png", ours.module, dataset, follow)
     other_figures = None if baseline is None else _figures(baseline)
-    results = collect(config, _figures(ours), other_figures, metric)
+    references = _reference_scores(config, ours)
+    results = collect(config, _figures(ours), other_figures, metric, references)
     write_json(folder / "results.json", results)
     return results
 
@@ -172,10 +183,23 @@ def _baseline_config(config: dict[str, Any]) -> dict[str, Any]:
     return {
         **config,
         "model_name": config["baseline_name"],
-        "model": config["baseline"],
+        "model": {k: v for k, v in config["baseline"].items() if k != "dataset"},
+        "dataset": merge(config["dataset"], config["baseline"].get("dataset", {})),
         "baseline_name": None,
         "baseline": None,
     }
+
+
+def _reference_scores(
+    config: dict[str, Any], ours: FitResult
+) -> dict[str, dict[str, dict[str, float]]]:
+    """Test scores of the methods without a network that the recipe names."""
+    scores = {}
+    splits = [ours.data.dataset(split) for split in SPLITS]
+    for name in config["references"]:
+        output = reference_of(name)(*splits)
+        scores[name] = ours.module.score_of(output, splits[-1]._data)
+    return scores
 
 
 def _figures(result: FitResult) -> dict[str, Any]:

@@ -5,9 +5,9 @@ import shutil
 from pathlib import Path
 from typing import Any
 
+import safetensors.torch
 import yaml
 from safetensors import SafetensorError
-from safetensors.torch import load_file, save_file
 from torch import nn
 
 from pyg_relational.train.errors import UsageError
@@ -99,12 +99,10 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 def save_model(folder: Path, model: nn.Module, spec: dict[str, Any]) -> None:
     """Write ``model.safetensors``, then ``config.json`` with class and arguments."""
-    tensors = {
-        name: value.detach().cpu().contiguous()
-        for name, value in model.state_dict().items()
-    }
+    # Not `save_file`: parts of a model may share a parameter, such as an embedding.
     write_atomic(
-        folder / "model.safetensors", lambda partial: save_file(tensors, partial)
+        folder / "model.safetensors",
+        lambda partial: safetensors.torch.save_model(model, str(partial)),
     )
     write_json(folder / "config.json", spec)
 
@@ -133,7 +131,7 @@ def load_model(folder: Path) -> nn.Module:
         )
     model = build_model(spec)
     try:
-        model.load_state_dict(load_file(folder / "model.safetensors"))
+        safetensors.torch.load_model(model, folder / "model.safetensors")
     except SafetensorError as error:
         raise UsageError(
             f"'{folder / 'model.safetensors'}' is damaged ({error}); train again with "

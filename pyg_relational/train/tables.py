@@ -9,7 +9,12 @@ from typing import Any
 
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import read_json, write_atomic, write_json
-from pyg_relational.train.results import published_notes
+from pyg_relational.train.results import (
+    published_notes,
+    scale_of,
+    test_columns,
+    upright,
+)
 
 # Runs of one record may differ in their seed and in where they ran, nothing else.
 SHARED = ("recipe", "size", "representation", "model", "metric", "published")
@@ -39,7 +44,7 @@ def record(path: Path, results: dict[str, Any]) -> None:
     }
     run["test"] = {
         grouping: {
-            name: {key: cell[key] for key in ("ours", "baseline")}
+            name: {key: cell[key] for key in ("ours", "baseline", "references")}
             for name, cell in values.items()
         }
         for grouping, values in results["test"].items()
@@ -74,31 +79,35 @@ def render(content: dict[str, Any], others: Sequence[dict[str, Any]] = ()) -> st
     if "table" in content:
         return _render_benchmark(content["table"])
     runs = content["runs"]
-    columns = [
-        (grouping, name)
-        for grouping, values in runs[0]["test"].items()
-        for name in values
-        if grouping != "all" or len(runs[0]["test"]) == 1
-    ]
-    scale = 100 if content["metric"] == "accuracy" else 1
-    names = [name.replace("_", " ") for _, name in columns]
-    lines = ["| | " + " | ".join(names) + " |", "|---|" + "---:|" * len(names)]
-    rows = [("ours", f"**ours: {x['model']}**", x["runs"]) for x in (content, *others)]
+    columns = test_columns(runs[0]["test"])
+    lines = [["", *(name.replace("_", " ") for _, name in columns)]]
+
+    def row(label: str, measured: list[dict[str, Any]], *keys: str) -> None:
+        cells = []
+        for grouping, name in columns:
+            values = [_at(run["test"][grouping][name], *keys) for run in measured]
+            cells.append(_spread(values, *scale_of(content["metric"], grouping)))
+        lines.append([label, *cells])
+
+    for record in (content, *others):
+        row(f"**ours: {record['model']}**", record["runs"], "ours")
     if content["baseline"]:
-        rows.append(("baseline", f"baseline: {content['baseline']}", runs))
-    for key, label, measured in rows:
-        cells = [
-            _spread([run["test"][grouping][name][key] for run in measured], scale)
-            for grouping, name in columns
-        ]
-        lines.append(f"| {label} | " + " | ".join(cells) + " |")
+        row(f"baseline: {content['baseline']}", runs, "baseline")
+    (first, *_) = columns
+    for name in runs[0]["test"][first[0]][first[1]]["references"]:
+        row(name, runs, "references", name)
     for entry in content["published"]:
-        cells = [entry["figures"].get(name, "-") for _, name in columns]
-        lines.append(f"| {entry['name']} | " + " | ".join(cells) + " |")
+        figures = [entry["figures"].get(name, "-") for _, name in columns]
+        lines.append([entry["name"], *figures])
+    head, *body = upright(lines)
+    rows = [f"| {' | '.join(line)} |" for line in body]
+    # The first column has no name.
+    table = [f"| | {' | '.join(head[1:])} |", "|---|" + "---:|" * (len(head) - 1)]
+    table += rows
     notes = [f"{note}." for note in published_notes(content["published"])]
     captions = [_caption(content)]
     captions += [f"{other['model']}: {_caption(other)}" for other in others]
-    return "\n".join([*lines, "", *captions, *notes]) + "\n"
+    return "\n".join([*table, "", *captions, *notes]) + "\n"
 
 
 def _render_benchmark(table: dict[str, Any]) -> str:
@@ -174,11 +183,19 @@ def update_readme(readme: Path, records: Path, check: bool) -> bool:
     return before == after
 
 
-def _spread(values: list[float | None], scale: float) -> str:
+def _at(cell: dict[str, Any], *keys: str) -> float | None:
+    value: Any = cell
+    for key in keys:
+        value = None if value is None else value.get(key)
+    return value
+
+
+def _spread(values: list[float | None], scale: int, digits: int) -> str:
     numbers = [value * scale for value in values if value is not None]
     if not numbers:
         return "-"
-    digits = 1 if scale == 100 else 3
+    # Counts of whole runs are whole; their means need a digit.
+    digits = max(digits, int(len(numbers) > 1))
     mean = f"{statistics.mean(numbers):.{digits}f}"
     if len(numbers) < 2:
         return mean

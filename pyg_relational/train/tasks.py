@@ -1,6 +1,5 @@
 """What a dataset's ``task`` means: loss, score of a row, and which way is better."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Literal
 
@@ -14,32 +13,48 @@ from pyg_relational.train.errors import UsageError, nearest_names
 class Task:
     """Loss and score of one kind of task.
 
+    A model may answer once, ``[rows, *]``, or after each of its K steps,
+    ``[rows, K, *]``: the loss is then the mean over steps, the score that of the last.
+
     Args:
         metric (str): Name of the mean score.
         mode (str): ``"max"`` if a larger score is better, else ``"min"``.
-        loss (Callable): ``(output, y) -> scalar``.
-        score (Callable): ``(output, y) -> [rows]``.
+        classes (bool): Whether an answer has one channel more than ``y``: the scores
+            of the classes.
     """
 
     metric: str
     mode: Literal["max", "min"]
-    loss: Callable[[Tensor, Tensor], Tensor]
-    score: Callable[[Tensor, Tensor], Tensor]
+    classes: bool
+
+    def loss(self, output: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss: cross-entropy, or squared error."""
+        if self._has_steps(output, y):
+            # [rows, K, *] -> [rows * K, *]
+            y = y.repeat_interleave(output.size(1), dim=0)
+            output = output.flatten(0, 1)
+        if self.classes:
+            return functional.cross_entropy(output, y)
+        return functional.mse_loss(output, y)
+
+    def score(self, output: Tensor, y: Tensor) -> Tensor:
+        """Return the score of each element of ``y``, of the last step."""
+        output = self.answer(output, y)
+        if self.classes:
+            return (output.argmax(dim=-1) == y).to(output.dtype)
+        return (output - y).abs()
+
+    def answer(self, output: Tensor, y: Tensor) -> Tensor:
+        """Return the last answer, one for each row of ``y``."""
+        return output[:, -1] if self._has_steps(output, y) else output
+
+    def _has_steps(self, output: Tensor, y: Tensor) -> bool:
+        return output.dim() > y.dim() + int(self.classes)
 
 
 TASKS = {
-    "classification": Task(
-        metric="accuracy",
-        mode="max",
-        loss=functional.cross_entropy,
-        score=lambda output, y: (output.argmax(dim=-1) == y).to(output.dtype),
-    ),
-    "regression": Task(
-        metric="absolute_error",
-        mode="min",
-        loss=functional.mse_loss,
-        score=lambda output, y: (output - y).abs().flatten(1).mean(dim=1),
-    ),
+    "classification": Task(metric="accuracy", mode="max", classes=True),
+    "regression": Task(metric="absolute_error", mode="min", classes=False),
 }
 
 

@@ -75,6 +75,12 @@ def test_distances_are_the_edges(tmp_path):
             assert distance == [pytest.approx(expected, abs=1e-5)]
 
 
+def test_rows_of_the_answers(tmp_path):
+    for label, row in zip(build(tmp_path), build(tmp_path, answer="row"), strict=True):
+        assert torch.equal(label.x, row.x)
+        assert label.x[row.y[0], 16:24].argmax() == label.y[0]
+
+
 def test_distances_are_standardised(tmp_path):
     dataset = build(tmp_path, num_train=2000, distance=True)
     source, target = dataset[0].edge_index

@@ -50,6 +50,27 @@ def test_questions_together_equal_questions_one_by_one(output, edges, cell):
     assert torch.cat([answers[q] for q in (1, 3, 4)]).unique(dim=0).size(0) == 3
 
 
+def test_a_pointer_chooses_among_the_objects():
+    node = RecurrentRelationNetwork(3, 1, 4, [6, 6], [5], [5], steps=2).double()
+    pointer = RecurrentRelationNetwork(
+        3, 1, 4, [6, 6], [5], [5], steps=2, output="pointer"
+    ).double()
+    pointer.load_state_dict(node.state_dict())
+    batch = scenes(False)
+    out, scores = (m(batch.x, batch=batch.batch) for m in (pointer, node))
+    assert out.shape == (3, 2, 4)
+    least = torch.finfo(torch.float64).min
+    for s, (row, size) in enumerate(zip(out, (3, 1, 4), strict=True)):
+        expected = scores[batch.batch == s].squeeze(-1).T
+        torch.testing.assert_close(row[:, :size], expected)
+        assert bool((row[:, size:] == least).all())
+    # The softmax over the objects of a graph knows nothing of the others.
+    first = pointer(batch.x[:3])[0].softmax(-1)
+    torch.testing.assert_close(out[0].softmax(-1)[:, :3], first)
+    with pytest.raises(ValueError, match="'out_channels' must be 1"):
+        RecurrentRelationNetwork(3, 2, output="pointer")
+
+
 @pytest.mark.parametrize("output", ["set", "node"])
 @pytest.mark.parametrize("cell", ["lstm", "gru"])
 def test_fewer_steps_are_the_first_of_more(cell, output):

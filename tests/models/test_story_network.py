@@ -12,17 +12,17 @@ from pyg_relational.models import (
 
 TOKENS, POSITIONS = 11, 6
 REASONERS = {
-    "relation": lambda: RelationNetwork(7, 5, [8, 6], [6], u_dim=4),
-    "attention": lambda: AttentionRelationNetwork(7, 5, [8, 6], [6], heads=2, u_dim=4),
+    "relation": lambda: RelationNetwork(12, 5, [8, 6], [6], u_dim=4),
+    "attention": lambda: AttentionRelationNetwork(12, 5, [8, 6], [6], heads=2, u_dim=4),
     "recurrent": lambda: RecurrentRelationNetwork(
-        7, 5, 6, [6, 6], [6], [6], steps=2, output="set", u_dim=4
+        12, 5, 6, [6, 6], [6], [6], steps=2, output="set", u_dim=4
     ),
 }
 
 
 def network(reasoner="relation"):
     torch.manual_seed(0)
-    return StoryNetwork(TOKENS, REASONERS[reasoner](), 4, 3, 3, POSITIONS).double()
+    return StoryNetwork(TOKENS, REASONERS[reasoner](), 4, POSITIONS).double()
 
 
 def stories(sizes, seed=0):
@@ -108,9 +108,19 @@ def test_sentences_have_no_order_but_their_positions(reasoner):
 
 def test_sentences_and_question_share_their_words():
     model = network()
-    assert model.sentence.word is model.question.word
-    assert (model.in_channels, model.u_dim) == (7, 4)
-    assert model.sentence.word.weight[0].eq(0).all()
+    assert (model.in_channels, model.u_dim) == (12, 4)
+    seen = []
+    model.reasoner.register_forward_pre_hook(
+        lambda _, args, kwargs: seen.append(kwargs), with_kwargs=True
+    )
+    data = stories((2,))
+    model(**data)
+    (given,) = seen
+    sentence, question = model.read(data["x"]), model.read(data["question"])
+    torch.testing.assert_close(given["x"][:, :4], sentence)
+    torch.testing.assert_close(given["x"][:, 4:8], sentence * question)
+    torch.testing.assert_close(given["x"][:, 8:], model.position(data["position"]))
+    torch.testing.assert_close(given["u"], question)
 
 
 def test_several_steps_of_answers():
@@ -132,7 +142,10 @@ def test_without_a_batch_there_is_one_story():
         ({"question": torch.tensor([[1], [99]])}, "'question' .*got 1 to 99"),
         ({"question": torch.tensor([[1], [0]])}, "'question' .*starts with padding"),
         ({"question": torch.tensor([[1]])}, "'question' .*2 stories .got 1 rows"),
-        ({"question": torch.tensor([1, 2])}, "'question' .*one text per row"),
+        (
+            {"question": torch.tensor([1, 2])},
+            "'question' .*one text of at most 12 words per row",
+        ),
         ({"position": torch.tensor([0, 1, 6])}, "'position' .*0 to 5 .got 0 to 6"),
         ({"position": torch.tensor([0, -1, 0])}, "'position' .*got -1 to 0"),
         ({"position": torch.tensor([0, 1])}, "'position' .*each of the 3 sentences"),

@@ -8,11 +8,14 @@ from pyg_relational.nn import SentenceEncoder
 @pytest.fixture
 def encoder():
     torch.manual_seed(0)
-    return SentenceEncoder(nn.Embedding(9, 4, padding_idx=0), 3).double()
+    encoder = SentenceEncoder(9, 3, 5).double()
+    # As learned: at first all places weigh the same.
+    nn.init.normal_(encoder.place)
+    return encoder
 
 
 def test_repr(encoder):
-    assert str(encoder) == "SentenceEncoder(4, 3, num_tokens=9)"
+    assert str(encoder) == "SentenceEncoder(9, 3, max_words=5)"
 
 
 def test_padding_does_not_matter(encoder):
@@ -29,19 +32,11 @@ def test_word_order_matters(encoder):
     assert (a - b).abs().max() > 1e-3
 
 
-def test_equal_texts_are_read_once(encoder):
-    x = torch.tensor([[4, 5, 0], [1, 2, 3], [4, 5, 0], [4, 5, 0], [1, 2, 3]])
-    rows = []
-    encoder.lstm.register_forward_pre_hook(lambda _, args: rows.append(len(args[0])))
-    out = encoder(x)
-    assert rows == [2]
-    out.square().sum().backward()
-    together = encoder.lstm.weight_hh_l0.grad.clone()
-    encoder.zero_grad()
-    alone = torch.cat([encoder(row[None]) for row in x])
-    torch.testing.assert_close(out, alone, rtol=0, atol=1e-12)
-    alone.square().sum().backward()
-    torch.testing.assert_close(together, encoder.lstm.weight_hh_l0.grad)
+def test_places_weigh_words(encoder):
+    x = torch.tensor([[4, 5, 0], [4, 0, 0]])
+    word, place = encoder.word.weight, encoder.place
+    expected = [word[4] * place[0] + word[5] * place[1], word[4] * place[0]]
+    torch.testing.assert_close(encoder(x), torch.stack(expected))
 
 
 def test_no_texts(encoder):
@@ -56,7 +51,8 @@ def test_no_texts(encoder):
         (torch.tensor([[1, 9]]), "ids from 0 to 8 .got 1 to 9"),
         (torch.tensor([[-1, 2]]), "got -1 to 2"),
         (torch.tensor([[1.0, 2.0]]), "int64"),
-        (torch.tensor([1, 2]), "one text per row"),
+        (torch.tensor([1, 2]), "one text of at most 5 words per row"),
+        (torch.ones(1, 6, dtype=torch.long), "at most 5 words"),
         (torch.tensor([[1, 2], [0, 0]]), "starts with padding"),
         (torch.tensor([[0, 2]]), "starts with padding"),
         (torch.zeros(2, 0, dtype=torch.long), "starts with padding"),

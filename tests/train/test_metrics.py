@@ -27,3 +27,10 @@ def test_reset_forgets() -> None:
     metric.reset()
     metric.update(torch.tensor([0.0, 1.0, 1.0, 0.0]), {})
     assert metric.compute() == {"all": {"all": 0.5}}
+
+
+def test_columns_are_groups_of_their_own() -> None:
+    metric = GroupedMean({"target": ("a", "b")})
+    index = torch.tensor([[0, 1], [0, 1]])
+    metric.update(torch.tensor([[1.0, 3.0], [2.0, 5.0]]), {"target": index})
+    assert metric.compute()["target"] == {"a": 1.5, "b": 4.0}

@@ -5,6 +5,7 @@ from torch_geometric.data import Batch, Data
 
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.module import RelationalModule, warmup_cosine
+from pyg_relational.train.tasks import task_of
 
 
 class Sum(nn.Module):
@@ -42,12 +43,55 @@ def test_model_gets_what_its_forward_names(batch: Batch) -> None:
 def test_tasks_score_rows(batch: Batch) -> None:
     regression = RelationalModule(Sum(), "regression").task
     output = torch.tensor([[4.0, 6.0], [5.0, 6.0]])
-    assert regression.score(output, batch.y).tolist() == [0.5, 1.0]
+    assert regression.score(output, batch.y).tolist() == [[0.0, 1.0], [0.0, 2.0]]
     assert regression.loss(output, batch.y).item() == pytest.approx(5 / 4)
     assert regression.mode == "min"
     classes = RelationalModule(Sum(), "classification").task
     assert classes.score(output, torch.tensor([1, 1])).tolist() == [1.0, 1.0]
     assert classes.score(output, torch.tensor([0, 1])).tolist() == [0.0, 1.0]
+
+
+def test_answers_of_steps_are_all_learnt_and_the_last_is_scored() -> None:
+    # [2 rows, 3 steps, 2 classes]
+    output = torch.tensor([[[1.0, 0.0]] * 2 + [[0.0, 5.0]], [[0.0, 0.0]] * 3])
+    y = torch.tensor([1, 0])
+    classes = task_of("classification")
+    flat = torch.nn.functional.cross_entropy(
+        output.view(6, 2), torch.tensor([1, 1, 1, 0, 0, 0])
+    )
+    assert classes.loss(output, y).item() == pytest.approx(flat.item())
+    assert classes.score(output, y).tolist() == [1.0, 1.0]
+    assert classes.score(-output, y).tolist() == [0.0, 1.0]
+    values = torch.tensor([[[1.0], [2.0]], [[3.0], [5.0]]])
+    regression = task_of("regression")
+    assert regression.loss(values, torch.tensor([[1.0], [3.0]])).item() == 5 / 4
+    assert regression.score(values, torch.tensor([[1.0], [3.0]])).tolist() == [[1], [2]]
+    # A forecast of two steps is no answer of two steps.
+    assert regression.score(values, values + 1).tolist() == [[[1], [1]], [[1], [1]]]
+
+
+def test_sets_are_solved_if_all_their_rows_are_right() -> None:
+    graphs = [
+        Data(x=torch.tensor([[0.0, 1.0], [1.0, 0.0]]), y=torch.tensor([1, 0])),
+        Data(x=torch.tensor([[0.0, 1.0], [1.0, 0.0]]), y=torch.tensor([1, 1])),
+        Data(x=torch.tensor([[0.0, 1.0]]), y=torch.tensor([1])),
+    ]
+    module = RelationalModule(
+        torch.nn.Identity(),
+        "classification",
+        {"cells": ("a", "b"), "sets": ("solved",)},
+    )
+    batch = Batch.from_data_list(graphs)
+    batch.question_cells = torch.tensor([0, 0, 0, 1, 1])
+    module.inputs = {}
+    module.model.forward = lambda: batch.x
+    module.log = lambda *args, **kwargs: None
+    module.validation_step(batch)
+    assert module.score.compute() == {
+        "all": {"all": pytest.approx(4 / 5)},
+        "cells": {"a": 1.0, "b": 0.5},
+        "sets": {"solved": pytest.approx(2 / 3)},
+    }
 
 
 def test_missing_input_says_what_there_is(batch: Batch) -> None:

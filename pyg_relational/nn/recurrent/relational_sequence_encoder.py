@@ -6,10 +6,11 @@ from torch import Tensor, nn
 from torch_geometric.utils import segment
 
 from pyg_relational.nn.aggr.step_attention import StepAttention
-from pyg_relational.nn.checks import check_tokens
+from pyg_relational.nn.checks import check_optional, check_tokens
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.recurrent.sequence_encoder import SequenceEncoder
 from pyg_relational.nn.sequences import Sequences, read_sequences
+from pyg_relational.nn.sets import check_questions
 from pyg_relational.ops.checks import check_choice
 
 RELATIONS = ("steps", "entities", "both", "none")
@@ -55,13 +56,15 @@ class RelationalSequenceEncoder(nn.Module):
             (default: :obj:`False`)
         num_tokens (int, optional): Steps are token ids below this number, and are
             embedded. (default: :obj:`None`)
+        u_dim (int, optional): The width of a question, which every step of its sample
+            is read with. (default: :obj:`None`)
         act (str): The activation of the relations. (default: :obj:`"relu"`)
         dropout (float): Dropout of embeddings and between recurrent layers.
             (default: :obj:`0.0`)
 
     Shapes:
         - **input:** steps :math:`(S, F)` or tokens :math:`(S)`, lengths :math:`(E)`,
-          sample of each step :math:`(S)`
+          sample of each step :math:`(S)`, questions :math:`(B, U)`
         - **output:** :math:`(B, C)` or :math:`(E, C)`; zero for a sample without
           entities
 
@@ -83,6 +86,7 @@ class RelationalSequenceEncoder(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         num_tokens: int | None = None,
+        u_dim: int | None = None,
         act: str = "relu",
         dropout: float = 0.0,
     ) -> None:
@@ -90,14 +94,18 @@ class RelationalSequenceEncoder(nn.Module):
         check_choice(relation, RELATIONS, "relation")
         check_choice(readout, READOUTS, "readout")
         check_choice(output, OUTPUTS, "output")
-        self.in_channels, self.num_tokens = in_channels, num_tokens
-        self.reduce, self.output = reduce, output
+        self.u_dim, self.reduce, self.output = u_dim, reduce, output
         self.embedding = None
         if num_tokens is not None:
             self.embedding = nn.Embedding(num_tokens, in_channels)
         self.dropout = nn.Dropout(dropout)
         self.sequence = SequenceEncoder(
-            in_channels, hidden_channels, cell, num_layers, bidirectional, dropout
+            in_channels + (u_dim or 0),
+            hidden_channels,
+            cell,
+            num_layers,
+            bidirectional,
+            dropout,
         )
         width = self.sequence.out_channels
         self.steps = self.entities = self.attention = None
@@ -124,6 +132,7 @@ class RelationalSequenceEncoder(nn.Module):
         length: Tensor | None = None,
         batch: Tensor | None = None,
         batch_size: int | None = None,
+        u: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
         r"""Runs the forward pass.
@@ -135,6 +144,7 @@ class RelationalSequenceEncoder(nn.Module):
             batch (torch.Tensor, optional): The sample of each step, ascending.
                 (default: :obj:`None`)
             batch_size (int, optional): The number of samples. (default: :obj:`None`)
+            u (torch.Tensor, optional): One row per sample. (default: :obj:`None`)
             return_attention_weights (bool, optional): If :obj:`True`, also returns
                 the pairs (step, sequence) and their weights; needs
                 :obj:`readout="attention"`. (default: :obj:`None`)
@@ -145,7 +155,14 @@ class RelationalSequenceEncoder(nn.Module):
                 "model with readout='attention'"
             )
         sequences = read_sequences(x, length, batch, batch_size)
-        h = self.sequence(self._embed(x), sequences.ptr)
+        check_optional(u, self.u_dim, "u", "u_dim")
+        h = self._embed(x)
+        if u is not None:
+            check_questions(u, None, sequences.sample_ptr.numel() - 1)
+            # The steps of a sample are one run of rows.
+            steps = sequences.ptr[sequences.sample_ptr].diff()
+            h = torch.cat([h, u.repeat_interleave(steps, dim=0)], dim=-1)
+        h = self.sequence(h, sequences.ptr)
         weights = None
         if self.attention is None:
             h = self._relate_last(h, sequences)
