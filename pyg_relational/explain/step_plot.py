@@ -62,7 +62,7 @@ def plot_steps(
         raise ValueError("'alpha' must be finite (got NaN or infinity)")
     values = alpha.detach().double().cpu().numpy()
     length = np.bincount(sequence.cpu().numpy())
-    rows = [row for row in np.split(values, length.cumsum()[:-1])]
+    rows = list(np.split(values, length.cumsum()[:-1]))
     labels = each(names, len(rows), "names", "one a sequence", range(len(rows)))
     words = each(steps, len(rows), "steps", "one list a sequence", [None] * len(rows))
     for number, (row, own) in enumerate(zip(rows, words, strict=True)):

@@ -11,9 +11,10 @@ class SentenceEncoder(nn.Module):
         \mathbf{s} = \sum_{t=1}^{T} \mathbf{l}_t \odot \mathbf{E}_{w_t}
 
     It is the position encoding of `"End-To-End Memory Networks"
-    <https://arxiv.org/abs/1503.08895>`_ (Sukhbaatar et al., 2015), section 4.1, with
-    weights :math:`\mathbf{l}_t` that start at one and are learned. Two texts that share
-    words have a large product, which recurrent encoders have to learn.
+    <https://arxiv.org/abs/1503.08895>`_ (Sukhbaatar et al., 2015), section 4.1, whose
+    weights :math:`l_{tk} = (1 - t/T) - (k/F)(1 - 2t/T)` are here the start of learned
+    ones, doubled, with :math:`T` the longest text. Two texts that share words have a
+    large product, which recurrent encoders have to learn.
 
     Args:
         num_tokens (int): The number of words, padding included.
@@ -40,7 +41,12 @@ class SentenceEncoder(nn.Module):
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
         nn.init.normal_(self.word.weight, std=0.1)
-        nn.init.ones_(self.place)
+        words, channels = self.place.shape
+        # [W, 1] and [1, F]
+        t = torch.arange(1, words + 1).unsqueeze(1) / words
+        k = torch.arange(1, channels + 1).unsqueeze(0) / channels
+        with torch.no_grad():
+            self.place.copy_(2 * ((1 - t) - k * (1 - 2 * t)))
 
     def forward(self, x: Tensor, name: str = "x") -> Tensor:
         r"""Runs the forward pass.

@@ -1,6 +1,5 @@
 import pytest
 import torch
-from torch import nn
 
 from pyg_relational.nn import SentenceEncoder
 
@@ -8,10 +7,7 @@ from pyg_relational.nn import SentenceEncoder
 @pytest.fixture
 def encoder():
     torch.manual_seed(0)
-    encoder = SentenceEncoder(9, 3, 5).double()
-    # As learned: at first all places weigh the same.
-    nn.init.normal_(encoder.place)
-    return encoder
+    return SentenceEncoder(9, 3, 5).double()
 
 
 def test_repr(encoder):
@@ -37,6 +33,13 @@ def test_places_weigh_words(encoder):
     word, place = encoder.word.weight, encoder.place
     expected = [word[4] * place[0] + word[5] * place[1], word[4] * place[0]]
     torch.testing.assert_close(encoder(x), torch.stack(expected))
+
+
+def test_places_start_as_in_the_paper(encoder):
+    # Word 2 of 5, channel 3 of 3: (1 - 2/5) - 1 * (1 - 4/5) = 2/5, doubled.
+    assert encoder.place[1, 2].item() == pytest.approx(4 / 5)
+    # Word 5 of 5, channel 1 of 3: 0 - 1/3 * (1 - 2) = 1/3, doubled.
+    assert encoder.place[4, 0].item() == pytest.approx(2 / 3)
 
 
 def test_no_texts(encoder):

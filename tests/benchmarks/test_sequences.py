@@ -1,0 +1,37 @@
+import json
+from pathlib import Path
+
+import pytest
+
+from pyg_relational.benchmarks import sequences
+
+
+def test_quick_run_compares_and_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    figures = sequences.run(quick=True, repeats=1)
+    written = json.loads(
+        (tmp_path / "runs/benchmark-sequences/sequences.json").read_text()
+    )
+    assert written == json.loads(json.dumps(figures))
+    assert [(c["part"], c["sequences"], c["steps"]) for c in figures["cases"]] == [
+        ("relation", 1, 30),
+        ("model", 1, 30),
+        ("relation", 2, 60),
+        ("model", 2, 60),
+    ]
+    assert figures["command"].endswith("--quick --repeats 1")
+    assert "2 x 60 steps" in sequences.summary(figures)
+
+
+def test_a_wrong_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
+    right = sequences._relate_last
+    monkeypatch.setattr(sequences, "_relate_last", lambda *a: right(*a) + 0.01)
+    with pytest.raises(AssertionError):
+        sequences._measure("relation", 1, 10, 1, 0)
+
+
+def test_numbers_too_small_are_refused() -> None:
+    with pytest.raises(ValueError, match="--repeats and --threads of at least 1"):
+        sequences.run(repeats=0)
