@@ -94,7 +94,7 @@ def _write(ax: Axes, row: int, words: Sequence[str], shade: np.ndarray) -> None:
         ax.text(
             column,
             row,
-            short(word)[:10],
+            word if len(word) <= 11 else f"{word[:10]}…",
             ha="center",
             va="center",
             fontsize=FONT - 2,

