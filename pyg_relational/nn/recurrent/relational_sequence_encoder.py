@@ -98,6 +98,7 @@ class RelationalSequenceEncoder(nn.Module):
         self.embedding = None
         if num_tokens is not None:
             self.embedding = nn.Embedding(num_tokens, in_channels)
+            self._reset_embedding(self.embedding)
         self.dropout = nn.Dropout(dropout)
         self.sequence = SequenceEncoder(
             in_channels + (u_dim or 0),
@@ -121,8 +122,9 @@ class RelationalSequenceEncoder(nn.Module):
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
-        parts = [self.embedding, self.sequence, self.steps, self.attention]
-        for part in (*parts, self.entities):
+        if self.embedding is not None:
+            self._reset_embedding(self.embedding)
+        for part in (self.sequence, self.steps, self.attention, self.entities):
             if part is not None:
                 part.reset_parameters()
 
@@ -182,6 +184,11 @@ class RelationalSequenceEncoder(nn.Module):
             check_tokens(x, self.embedding.num_embeddings, "x")
             x = self.embedding(x)
         return self.dropout(x)
+
+    @staticmethod
+    def _reset_embedding(embedding: nn.Embedding) -> None:
+        # As large as torch draws them, rare words are noise that training keeps.
+        nn.init.normal_(embedding.weight, std=0.1)
 
     def _relate_last(self, h: Tensor, sequences: Sequences) -> Tensor:
         """Only the rows that are read meet all others: O(T), not O(T^2)."""
