@@ -15,6 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+import yaml
+
 from pyg_relational import benchmarks
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import write_atomic
@@ -88,7 +90,7 @@ def train_command(options: Options, argv: list[str]) -> int:
     keep_freed_memory()
     if options["threads"] is not None:
         torch.set_num_threads(options["threads"])
-    options = _plain(options)
+    options = _plain(options | {"set": _settings(options, argv)})
     chosen = {name: options[name] for name in CONFIGURE}
     command = reproducing_command(argv)
     config = configure(**chosen, settings=options["set"], command=command)
@@ -102,7 +104,8 @@ def train_command(options: Options, argv: list[str]) -> int:
 
 
 def tune_command(options: Options, argv: list[str]) -> int:
-    """Search the best options of a recipe; return 1 if Ctrl-C ended it early."""
+    """Search the best options of a recipe; return 1 if Ctrl-C ended it early, or no
+    trial has a score."""
     resolved = resolve(
         load_recipe(options["recipe"]),
         options["size"],
@@ -120,7 +123,7 @@ def tune_command(options: Options, argv: list[str]) -> int:
     keep_freed_memory()
     if options["threads"] is not None:
         torch.set_num_threads(options["threads"])
-    options = _plain(options)
+    options = _plain(options | {"set": _settings(options, argv)})
     chosen = {name: options[name] for name in CONFIGURE if name in options}
     command = reproducing_command(argv)
     timeout = options["timeout"]
@@ -135,10 +138,34 @@ def tune_command(options: Options, argv: list[str]) -> int:
         **{name: options[name] for name in PLANNED},
     )
     finished = tune(plan)
-    report(plan, options["recipe"])
+    found = report(plan, options["recipe"])
     if not finished:
         print("interrupted; the same command continues the study", file=sys.stderr)
-    return 0 if finished else 1
+    return 0 if finished and found else 1
+
+
+def _settings(options: Options, argv: list[str]) -> Options:
+    """The settings of configuration files, and over them those of the command line."""
+    found: Options = {}
+    for path in options["config"] or ():
+        content = yaml.safe_load(Path(str(path)).read_text()) or {}
+        found |= _numbers(content.get("set") or {})
+    for word, following in zip(argv, [*argv[1:], ""], strict=True):
+        name, equals, value = word.partition("=")
+        if name == "--set":
+            found |= _numbers(yaml.safe_load(value if equals else following) or {})
+    return found
+
+
+def _numbers(settings: Options) -> Options:
+    """Settings with numbers such as 1e-3, which YAML takes for text."""
+    numbers = {}
+    for key, value in settings.items():
+        try:
+            numbers[key] = float(value) if isinstance(value, str) else value
+        except ValueError:
+            numbers[key] = value
+    return numbers
 
 
 def evaluate_command(options: Options, argv: list[str]) -> int:

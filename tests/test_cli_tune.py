@@ -231,3 +231,28 @@ def test_help_loads_no_optuna() -> None:
         "assert not {'torch', 'optuna', 'filelock'} & set(sys.modules)"
     )
     subprocess.run([sys.executable, "-c", code], check=True, capture_output=True)
+
+
+def test_settings_of_the_command_line_are_laid_over_those_of_a_file(
+    recipe: Path, tmp_path: Path
+) -> None:
+    file = tmp_path / "best.yaml"
+    file.write_text(
+        yaml.safe_dump({"set": {"budget.patience": 7, "budget.max_steps": 1}})
+    )
+    done = main(
+        [
+            "train",
+            str(recipe),
+            "--config",
+            str(file),
+            "--set",
+            '{"budget.max_steps": 2}',
+            "--no-baseline",
+            "--run-dir",
+            str(tmp_path / "run"),
+        ]
+    )
+    assert done == 0
+    budget = yaml.safe_load((tmp_path / "run/config.yaml").read_text())["budget"]
+    assert (budget["patience"], budget["max_steps"]) == (7, 2)

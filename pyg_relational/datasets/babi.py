@@ -24,11 +24,15 @@ from pyg_relational.datasets.babi_tensors import (
     story_words,
     word_rows,
 )
-from pyg_relational.datasets.cache import load_or_create
 from pyg_relational.datasets.checks import check_int
 from pyg_relational.datasets.names import check_name
 from pyg_relational.datasets.raw_files import fetch_raw, raw_folder
-from pyg_relational.datasets.stored import collate_ragged, stored_content, stored_name
+from pyg_relational.datasets.stored import (
+    collate_ragged,
+    load_stored,
+    stored_content,
+    stored_name,
+)
 from pyg_relational.datasets.vocabulary import Vocabulary
 
 SPLITS = ("train", "val", "test")
@@ -130,12 +134,7 @@ class BAbI(InMemoryDataset):
         self.seed = check_int("seed", seed, 0)
         self._archive = _choose_archive(str(root), version)
         super().__init__(str(root), transform, pre_transform, pre_filter)
-        content = load_or_create(
-            self.processed_paths[0], self._generate, force_reload=force_reload
-        )
-        # The setter drops the questions that `pre_filter` looked at.
-        self.data = Data.from_dict(content["data"])
-        self.slices = content["slices"]
+        content = load_stored(self, self._generate, force_reload=force_reload)
         self.vocabulary = Vocabulary(content["tokens"])
         self.ANSWERS: tuple[str, ...] = tuple(content["answers"])
 

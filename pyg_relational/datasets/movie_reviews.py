@@ -7,7 +7,6 @@ import numpy as np
 import torch
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_relational.datasets.cache import load_or_create
 from pyg_relational.datasets.checks import check_int
 from pyg_relational.datasets.movie_reviews_texts import (
     SOURCES,
@@ -18,7 +17,12 @@ from pyg_relational.datasets.movie_reviews_texts import (
 )
 from pyg_relational.datasets.names import check_name
 from pyg_relational.datasets.packaged import content_tag, packaged_file, read_text
-from pyg_relational.datasets.stored import collate_ragged, stored_content, stored_name
+from pyg_relational.datasets.stored import (
+    collate_ragged,
+    load_stored,
+    stored_content,
+    stored_name,
+)
 from pyg_relational.datasets.vocabulary import Vocabulary
 
 # Part of every file name: raise it whenever the stored content changes.
@@ -95,12 +99,7 @@ class MovieReviews(InMemoryDataset):
         self.path = path
         self._tag = content_tag(path)
         super().__init__(str(root), transform, pre_transform, pre_filter)
-        content = load_or_create(
-            self.processed_paths[0], self._generate, force_reload=force_reload
-        )
-        # The setter drops the sentences that `pre_filter` looked at.
-        self.data = Data.from_dict(content["data"])
-        self.slices = content["slices"]
+        content = load_stored(self, self._generate, force_reload=force_reload)
         self.vocabulary = Vocabulary(content["tokens"])
 
     @property

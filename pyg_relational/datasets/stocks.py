@@ -7,7 +7,6 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_relational.datasets.cache import load_or_create
 from pyg_relational.datasets.checks import check_int
 from pyg_relational.datasets.names import check_name
 from pyg_relational.datasets.packaged import content_tag, packaged_file, read_text
@@ -23,7 +22,12 @@ from pyg_relational.datasets.stocks_samples import (
     training_statistics,
     window_tensors,
 )
-from pyg_relational.datasets.stored import collate_ragged, stored_content, stored_name
+from pyg_relational.datasets.stored import (
+    collate_ragged,
+    load_stored,
+    stored_content,
+    stored_name,
+)
 
 # Part of every file name: raise it whenever the stored content changes.
 FORMAT_VERSION = 1
@@ -104,12 +108,7 @@ class Stocks(InMemoryDataset):
         self.path = path
         self._tag = content_tag(path)
         super().__init__(str(root), transform, pre_transform, pre_filter)
-        content = load_or_create(
-            self.processed_paths[0], self._generate, force_reload=force_reload
-        )
-        # The setter drops the samples that `pre_filter` looked at.
-        self.data = Data.from_dict(content["data"])
-        self.slices = content["slices"]
+        content = load_stored(self, self._generate, force_reload=force_reload)
         self.tickers: tuple[str, ...] = tuple(content["tickers"])
         # [F] in float64, of the days of the training split.
         self.mean: Tensor = content["mean"]

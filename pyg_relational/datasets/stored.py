@@ -38,7 +38,7 @@ def load_stored(
     create: Callable[[], dict[str, Any]],
     *,
     force_reload: bool = False,
-) -> None:
+) -> dict[str, Any]:
     """Fills a dataset from its first processed file, creating it where needed.
 
     Called at the end of `__init__`, in place of PyG's `process`, which would trust a
@@ -50,6 +50,9 @@ def load_stored(
         force_reload (bool): Create the file even if a complete one is there.
             (default: `False`)
 
+    Returns:
+        dict[str, Any]: What is stored, further entries of the dataset's own included.
+
     Raises:
         OSError: The file has to be created and its folder cannot be written.
     """
@@ -58,6 +61,7 @@ def load_stored(
     # The setter drops the samples that `pre_filter` looked at.
     dataset.data = Data.from_dict(content["data"])
     dataset.slices = content["slices"]
+    return content
 
 
 def stored_content(

@@ -58,9 +58,14 @@ def plot_steps(
             f"'alpha' and 'sequence' must be vectors of the same length, one entry a "
             f"step (got shapes {list(alpha.shape)} and {list(sequence.shape)})"
         )
+    if bool((sequence.diff() < 0).any()):
+        raise ValueError(
+            "'sequence' must be ascending (got a smaller number after a larger one)"
+        )
     if not bool(alpha.isfinite().all()):
         raise ValueError("'alpha' must be finite (got NaN or infinity)")
     values = alpha.detach().double().cpu().numpy()
+    largest = values.max() or 1.0
     length = np.bincount(sequence.cpu().numpy())
     rows = list(np.split(values, length.cumsum()[:-1]))
     labels = each(names, len(rows), "names", "one a sequence", range(len(rows)))
@@ -77,13 +82,13 @@ def plot_steps(
         wide = 0.75 if steps is not None and longest <= WORDS_UP_TO else 0.3
         size = (min(2.5 + wide * longest, 24.0), min(1.5 + 0.35 * len(rows), 20.0))
         ax = Figure(figsize=size, layout="compressed").subplots()
-    image = ax.imshow(grid, cmap="Blues", vmin=0.0, vmax=values.max(), aspect="auto")
+    image = ax.imshow(grid, cmap="Blues", vmin=0.0, vmax=largest, aspect="auto")
     ax.set_facecolor("0.93")
     ax.set(xlabel="step", ylabel="sample", title=title or "")
     ax.set_yticks(range(len(rows)), [short(x) for x in labels], parse_math=False)
     if longest <= WORDS_UP_TO:
         for number, own in enumerate(words):
-            _write(ax, number, own or (), rows[number] / values.max())
+            _write(ax, number, own or (), rows[number] / largest)
     ax.figure.figure.colorbar(image, ax=ax, label=value_name)
     save(ax, path)
     return ax

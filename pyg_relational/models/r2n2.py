@@ -45,14 +45,16 @@ class R2N2(nn.Module):
             (default: :obj:`False`)
         num_tokens (int, optional): Steps are token ids below this number.
             (default: :obj:`None`)
+        embedding_std (float): The standard deviation that embeddings of tokens are
+            drawn with. (default: :obj:`1.0`)
         u_dim (int, optional): The width of a question, which every step is read with.
             (default: :obj:`None`)
         horizon (int, optional): Forecast this many further steps of
             :obj:`out_channels` values each. (default: :obj:`None`)
         act (str): The activation of :math:`g` and :math:`f`.
             (default: :obj:`"relu"`)
-        dropout (float): Dropout of embeddings, between recurrent layers, and in
-            :math:`f`. (default: :obj:`0.0`)
+        dropout (float): Dropout of what the recurrent network reads, embeddings or
+            features, between its layers, and in :math:`f`. (default: :obj:`0.0`)
 
     Shapes:
         - **input:** steps :math:`(S, F)` or tokens :math:`(S)`, lengths :math:`(E)`,
@@ -80,6 +82,7 @@ class R2N2(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         num_tokens: int | None = None,
+        embedding_std: float = 1.0,
         u_dim: int | None = None,
         horizon: int | None = None,
         act: str = "relu",
@@ -101,6 +104,7 @@ class R2N2(nn.Module):
             num_layers,
             bidirectional,
             num_tokens,
+            embedding_std,
             u_dim,
             act,
             dropout,

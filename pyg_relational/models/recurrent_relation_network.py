@@ -92,8 +92,10 @@ class RecurrentRelationNetwork(nn.Module):
         super().__init__()
         check_choice(output, OUTPUTS, "output")
         check_choice(cell, CELLS, "cell")
-        if steps < 1:
-            raise ValueError(f"'steps' must be at least 1 (got {steps})")
+        if not isinstance(steps, int) or steps < 1:
+            raise ValueError(
+                f"'steps' must be a whole number of at least 1 (got {steps})"
+            )
         if output == "pointer" and out_channels != 1:
             raise ValueError(
                 f"'out_channels' must be 1 with output='pointer', a score for each "

@@ -31,11 +31,13 @@ class TemporalRelationNetwork(nn.Module):
             (default: :obj:`False`)
         num_tokens (int, optional): Steps are token ids below this number.
             (default: :obj:`None`)
+        embedding_std (float): The standard deviation that embeddings of tokens are
+            drawn with. (default: :obj:`1.0`)
         u_dim (int, optional): The width of a question, which every step is read with.
             (default: :obj:`None`)
         act (str): The activation of :math:`f`. (default: :obj:`"relu"`)
-        dropout (float): Dropout of embeddings, between recurrent layers, and in
-            :math:`f`. (default: :obj:`0.0`)
+        dropout (float): Dropout of what the recurrent network reads, embeddings or
+            features, between its layers, and in :math:`f`. (default: :obj:`0.0`)
 
     Shapes:
         - **input:** steps :math:`(S, F)` or tokens :math:`(S)`, lengths :math:`(E)`,
@@ -56,6 +58,7 @@ class TemporalRelationNetwork(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         num_tokens: int | None = None,
+        embedding_std: float = 1.0,
         u_dim: int | None = None,
         act: str = "relu",
         dropout: float = 0.0,
@@ -69,6 +72,7 @@ class TemporalRelationNetwork(nn.Module):
             num_layers=num_layers,
             bidirectional=bidirectional,
             num_tokens=num_tokens,
+            embedding_std=embedding_std,
             u_dim=u_dim,
             dropout=dropout,
         )

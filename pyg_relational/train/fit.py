@@ -194,14 +194,26 @@ def build_data(
     )
 
 
+class EndOfSteps(Callback):
+    """Validates when the steps are used up, also in the middle of an epoch: the last
+    weights may be the best."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Ask the trainer to stop, which makes it validate."""
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True
+
+
 def _trainer(
     config: dict[str, Any], folder: Path, task: Task, others: Sequence[Callback]
 ) -> tuple[pl.Trainer, Timer]:
     budget, monitor = config["budget"], f"val/{task.metric}"
     minutes = budget.get("max_minutes")
     timer = Timer(timedelta(minutes=minutes) if minutes else None, verbose=False)
+    epochs = config["model"].get("max_epochs", budget["max_epochs"])
     callbacks: list[Callback] = [
         timer,
+        EndOfSteps(),
         *others,
         EarlyStopping(
             monitor,
@@ -222,9 +234,9 @@ def _trainer(
         accelerator=config["accelerator"],
         devices=1,
         precision=config["precision"],
-        max_epochs=config["model"].get("max_epochs", budget["max_epochs"]),
+        max_epochs=epochs,
         max_steps=budget.get("max_steps") or -1,
-        check_val_every_n_epoch=min(budget["validate_every"], budget["max_epochs"]),
+        check_val_every_n_epoch=min(budget["validate_every"], epochs),
         num_sanity_val_steps=0,
         log_every_n_steps=50,
         gradient_clip_val=config["optimizer"].get("gradient_clip"),

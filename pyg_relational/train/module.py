@@ -165,12 +165,15 @@ class RelationalModule(pl.LightningModule):
 
     def configure_optimizers(self) -> Any:
         """Return the optimiser and its schedule, which advances at every step."""
+        # Lightning clips no gradients of fused optimizers under mixed precision.
+        clips = self.trainer.gradient_clip_val is not None
+        fused = not (clips and self.trainer.precision != "32-true")
         optimizer = OPTIMIZERS[self.optimizer](
             self.parameters(),
             lr=self.learning_rate,
             weight_decay=self.weight_decay,
             betas=self.betas,
-            fused=True,
+            fused=fused,
         )
         total = self.trainer.estimated_stepping_batches
         schedule = torch.optim.lr_scheduler.LambdaLR(

@@ -29,8 +29,8 @@ SECTIONS = {
 # Keys of the resolved parts: required, then optional.
 PARTS = {
     "dataset": ({"class", "root", "args"}, {"follow_batch", "augment"}),
-    "model": ({"class", "args"}, {"max_epochs", "dataset"}),
-    "baseline": ({"class", "args"}, {"max_epochs", "dataset"}),
+    "model": ({"class", "args"}, {"max_epochs", "dataset", "search"}),
+    "baseline": ({"class", "args"}, {"max_epochs", "dataset", "search"}),
     "optimizer": (
         {"class", "learning_rate", "weight_decay", "warmup_steps"},
         {"betas", "gradient_clip"},
@@ -137,7 +137,9 @@ def resolve(
     baseline_name = merged.get("baseline")
     chosen = copy.deepcopy(_pick(models, model_name, "model"))
     # What a model reads differently, such as words instead of sentences.
-    override = chosen.pop("dataset", {}) if isinstance(chosen, dict) else {}
+    override, search = {}, {}
+    if isinstance(chosen, dict):
+        override, search = chosen.pop("dataset", {}), chosen.pop("search", {})
     config = {
         "recipe": merged["name"],
         "size": size,
@@ -152,7 +154,8 @@ def resolve(
         "published": merged.get("published", []),
         "references": merged.get("references", []),
         "solved_above": merged.get("solved_above", {}),
-        "search": merged.get("search", {}),
+        # Options of all models, and those of the model itself.
+        "search": {**merged.get("search", {}), **search},
     }
     for part, (required, optional) in PARTS.items():
         if config[part] is not None:

@@ -125,6 +125,8 @@ def train(
     if config["baseline"] is not None:
         # Before an hour of training: its arguments may be wrong.
         build_model(config["baseline"])
+    # Likewise: a package may be missing.
+    references = _reference_scores(config)
     ours = fit(config, folder, resume, overwrite)
     metric, groups = ours.module.task.metric, ours.module.groups
     curves = {config["model_name"]: ours.curve}
@@ -144,7 +146,6 @@ def train(
         follow = config["dataset"].get("follow_batch", [])
         pictures.scenes(folder / "scenes.png", ours.module, dataset, follow)
     other_figures = None if baseline is None else _figures(baseline)
-    references = _reference_scores(config, ours)
     results = collect(config, _figures(ours), other_figures, metric, references)
     write_json(folder / "results.json", results)
     return results
@@ -192,15 +193,19 @@ def _baseline_config(config: dict[str, Any]) -> dict[str, Any]:
 
 
 def _reference_scores(
-    config: dict[str, Any], ours: FitResult
+    config: dict[str, Any],
 ) -> dict[str, dict[str, dict[str, float]]]:
     """Test scores of the methods without a network that the recipe names."""
-    scores = {}
-    splits = [ours.data.dataset(split) for split in SPLITS]
-    for name in config["references"]:
-        output = reference_of(name)(*splits)
-        scores[name] = ours.module.score_of(output, splits[-1]._data)
-    return scores
+    methods = {name: reference_of(name) for name in config["references"]}
+    if not methods:
+        return {}
+    module = build_module(config, build_model(config["model"]))
+    data = build_data(config, module)
+    splits = [data.dataset(split) for split in SPLITS]
+    return {
+        name: module.score_of(method(*splits), splits[-1]._data)
+        for name, method in methods.items()
+    }
 
 
 def _figures(result: FitResult) -> dict[str, Any]:

@@ -119,13 +119,11 @@ def short(value: Any) -> str:
 
 def _blocks(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
     yield "", content
-    for section in ("sizes", "representations"):
+    for section in ("sizes", "representations", "models"):
         blocks = content.get(section)
         for name, block in blocks.items() if isinstance(blocks, dict) else ():
             if isinstance(block, dict):
-                inner = (
-                    _blocks(block) if section == "representations" else [("", block)]
-                )
+                inner = _blocks(block) if section != "models" else [("", block)]
                 for place, part in inner:
                     yield f"{section}.{name}.{place}", part
 

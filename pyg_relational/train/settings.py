@@ -27,8 +27,10 @@ _ELSEWHERE = {
     "dataset.root",
     "model.class",
     "model.dataset",
+    "model.search",
     "baseline.class",
     "baseline.dataset",
+    "baseline.search",
 }
 # The least value of whole numbers; other numbers may not be negative.
 _WHOLE = {

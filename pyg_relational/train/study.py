@@ -109,8 +109,9 @@ class Study:
             if len(self.finished()) + len(running) >= total:
                 return None
             # Of its own for each trial: random trials are the same after an
-            # interruption, and with any number of workers.
-            number = len(self.study.get_trials(deepcopy=False))
+            # interruption, and with any number of workers. Repeats do not count.
+            trials = self.study.get_trials(deepcopy=False)
+            number = sum("retries" not in trial.user_attrs for trial in trials)
             self.study.sampler = _sampler(sampler, seed, number)
             self.study.pruner = pruner
             trial = self.study.ask()

@@ -23,13 +23,16 @@ SHOWN = 4
 COLUMNS = 3
 
 
-def report(plan: Plan, recipe: str, console: Console | None = None) -> None:
+def report(plan: Plan, recipe: str, console: Console | None = None) -> bool:
     """Print what a study found; write ``best.yaml`` and ``study.png`` beside it.
 
     Args:
         plan (Plan): What the study did.
         recipe (str): Name or file of the recipe, for the command to copy.
         console (Console, optional): Where to print. (default: standard output)
+
+    Returns:
+        bool: Whether a trial has a score.
     """
     console = console or Console()
     say: Callable[[str], None] = lambda text: console.print(  # noqa: E731
@@ -49,7 +52,7 @@ def report(plan: Plan, recipe: str, console: Console | None = None) -> None:
         if finished:
             picture(plan.folder / "study.png", study, plan.task.metric)
         if not ranking:
-            return
+            return False
         best, score = ranking[0], f"val/{plan.task.metric}"
         console.print(_table(study, ranking[:SHOWN], score))
         path = plan.folder / "best.yaml"
@@ -57,6 +60,7 @@ def report(plan: Plan, recipe: str, console: Console | None = None) -> None:
         say(f"best trial: {best.number}, {score} {best.value:.4f}")
         say(f"train it: pyg-relational train {recipe} --config {path}")
         say(f"picture: {plan.folder / 'study.png'}")
+        return True
     finally:
         study.close()
 

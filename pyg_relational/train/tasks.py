@@ -28,13 +28,19 @@ class Task:
     classes: bool
 
     def loss(self, output: Tensor, y: Tensor) -> Tensor:
-        """Return the mean loss: cross-entropy, or squared error."""
+        """Return the mean loss: cross-entropy, or squared error.
+
+        Raises:
+            UsageError: If answers and ``y`` do not fit.
+        """
         if self._has_steps(output, y):
             # [rows, K, *] -> [rows * K, *]
             y = y.repeat_interleave(output.size(1), dim=0)
             output = output.flatten(0, 1)
         if self.classes:
+            _check_classes(output, y)
             return functional.cross_entropy(output, y)
+        _check_values(output, y)
         return functional.mse_loss(output, y)
 
     def score(self, output: Tensor, y: Tensor) -> Tensor:
@@ -42,6 +48,7 @@ class Task:
         output = self.answer(output, y)
         if self.classes:
             return (output.argmax(dim=-1) == y).to(output.dtype)
+        _check_values(output, y)
         return (output - y).abs()
 
     def answer(self, output: Tensor, y: Tensor) -> Tensor:
@@ -50,6 +57,23 @@ class Task:
 
     def _has_steps(self, output: Tensor, y: Tensor) -> bool:
         return output.dim() > y.dim() + int(self.classes)
+
+
+def _check_classes(output: Tensor, y: Tensor) -> None:
+    largest = int(y.max()) if y.numel() else 0
+    if largest >= output.size(-1):
+        raise UsageError(
+            f"the model scores {output.size(-1)} classes, but 'y' holds class "
+            f"{largest}; raise the model's 'out_channels'"
+        )
+
+
+def _check_values(output: Tensor, y: Tensor) -> None:
+    if output.shape != y.shape:
+        raise UsageError(
+            f"the model answers with shape {list(output.shape)}, but 'y' has "
+            f"{list(y.shape)}; give them the same shape"
+        )
 
 
 TASKS = {

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from pyg_relational.benchmarks import sequences
+from pyg_relational.nn.recurrent import RelationalSequenceEncoder
 
 
 def test_quick_run_compares_and_writes(
@@ -26,8 +27,10 @@ def test_quick_run_compares_and_writes(
 
 
 def test_a_wrong_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
-    right = sequences._relate_last
-    monkeypatch.setattr(sequences, "_relate_last", lambda *a: right(*a) + 0.01)
+    right = RelationalSequenceEncoder.relate_last
+    monkeypatch.setattr(
+        RelationalSequenceEncoder, "relate_last", lambda *a: right(*a) + 0.01
+    )
     with pytest.raises(AssertionError):
         sequences._measure("relation", 1, 10, 1, 0)
 

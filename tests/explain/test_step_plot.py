@@ -44,6 +44,7 @@ def test_draws_where_it_is_told() -> None:
     [
         ({"alpha": ALPHA[:3]}, r"got shapes \[3\] and \[6\]"),
         ({"alpha": ALPHA * torch.nan}, "'alpha' must be finite"),
+        ({"sequence": SEQUENCE.flip(0)}, "'sequence' must be ascending"),
         ({"names": ["a"]}, "'names' must be a list of 3"),
         ({"steps": [["a"], ["b"], ["c"]]}, r"'steps\[0\]' must be a list of 2"),
         ({"path": "steps.jpg"}, "'path' must end in"),

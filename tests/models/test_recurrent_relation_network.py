@@ -67,6 +67,8 @@ def test_a_pointer_chooses_among_the_objects():
     # The softmax over the objects of a graph knows nothing of the others.
     first = pointer(batch.x[:3])[0].softmax(-1)
     torch.testing.assert_close(out[0].softmax(-1)[:, :3], first)
+    with pytest.raises(ValueError, match="a whole number of at least 1"):
+        RecurrentRelationNetwork(3, 2, steps=2.5)
     with pytest.raises(ValueError, match="'out_channels' must be 1"):
         RecurrentRelationNetwork(3, 2, output="pointer")
 

@@ -94,6 +94,16 @@ def test_sets_are_solved_if_all_their_rows_are_right() -> None:
     }
 
 
+def test_answers_that_do_not_fit_are_refused() -> None:
+    with pytest.raises(UsageError, match="scores 2 classes, but 'y' holds class 5"):
+        task_of("classification").loss(torch.zeros(1, 2), torch.tensor([5]))
+    # A forecast of four steps beside values of another shape.
+    output, y = torch.zeros(3, 4, 1), torch.zeros(3, 4)
+    for function in (task_of("regression").loss, task_of("regression").score):
+        with pytest.raises(UsageError, match="give them the same shape"):
+            function(output, y)
+
+
 def test_missing_input_says_what_there_is(batch: Batch) -> None:
     module = RelationalModule(NeedsImage(), "regression")
     with pytest.raises(UsageError, match=r"NeedsImage needs 'image'.*--representation"):

@@ -49,6 +49,18 @@ def test_every_model_of_every_recipe_can_be_built(name: str) -> None:
                 assert sum(p.numel() for p in network.parameters()) > 1000
 
 
+def test_the_search_of_a_model_is_laid_over_that_of_the_recipe(recipe: Path) -> None:
+    content = load_recipe(str(recipe))
+    content["search"] = {"optimizer.learning_rate": {"low": 0.1, "high": 1.0}}
+    own = {"model.args.dropout": {"low": 0.0, "high": 0.5}}
+    content["models"]["relation"]["search"] = own
+    config = resolve(content, representation="state")
+    assert config["search"] == {**content["search"], **own}
+    assert "search" not in config["model"]
+    other = resolve(content, representation="state", model="no-pairs")
+    assert other["search"] == content["search"]
+
+
 def test_the_dataset_of_a_model_is_laid_over_that_of_the_recipe(recipe: Path) -> None:
     content = load_recipe(str(recipe))
     content["models"]["relation"]["dataset"] = {"args": {"num_objects": 5}}

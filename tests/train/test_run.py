@@ -192,3 +192,31 @@ def test_early_stopping(recipe: Path) -> None:
 def test_missing_gpu(recipe: Path) -> None:
     with pytest.raises(UsageError, match="torch finds no GPU"):
         configure(str(recipe), command="c", accelerator="gpu")
+
+
+def test_steps_that_end_within_an_epoch_are_validated(
+    recipe: Path, tmp_path: Path
+) -> None:
+    config = configure(str(recipe), command="c", max_steps=3, baseline=False)
+    config["optimizer"]["gradient_clip"] = 1.0
+    train(config, tmp_path / "run")
+    best = torch.load(tmp_path / "run/checkpoints/best.ckpt", weights_only=True)
+    assert best["global_step"] == 3
+
+
+def test_gradients_are_clipped_in_low_precision(recipe: Path, tmp_path: Path) -> None:
+    config = configure(
+        str(recipe), command="c", max_steps=2, baseline=False, precision="bf16-mixed"
+    )
+    config["optimizer"]["gradient_clip"] = 1.0
+    results = train(config, tmp_path / "run")
+    assert results["training"]["steps"] == 2
+
+
+def test_an_unknown_reference_is_told_before_training(
+    recipe: Path, tmp_path: Path
+) -> None:
+    config = configure(str(recipe), command="c", max_steps=2, baseline=False)
+    with pytest.raises(UsageError, match="did you mean 'ridge'"):
+        train(config | {"references": ["rigde"]}, tmp_path / "run")
+    assert not (tmp_path / "run").exists()

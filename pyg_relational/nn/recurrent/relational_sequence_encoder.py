@@ -56,11 +56,13 @@ class RelationalSequenceEncoder(nn.Module):
             (default: :obj:`False`)
         num_tokens (int, optional): Steps are token ids below this number, and are
             embedded. (default: :obj:`None`)
+        embedding_std (float): The standard deviation that embeddings are drawn with;
+            small ones let rare words say little. (default: :obj:`1.0`)
         u_dim (int, optional): The width of a question, which every step of its sample
             is read with. (default: :obj:`None`)
         act (str): The activation of the relations. (default: :obj:`"relu"`)
-        dropout (float): Dropout of embeddings and between recurrent layers.
-            (default: :obj:`0.0`)
+        dropout (float): Dropout of what the recurrent network reads, embeddings or
+            features, and between its layers. (default: :obj:`0.0`)
 
     Shapes:
         - **input:** steps :math:`(S, F)` or tokens :math:`(S)`, lengths :math:`(E)`,
@@ -86,6 +88,7 @@ class RelationalSequenceEncoder(nn.Module):
         num_layers: int = 1,
         bidirectional: bool = False,
         num_tokens: int | None = None,
+        embedding_std: float = 1.0,
         u_dim: int | None = None,
         act: str = "relu",
         dropout: float = 0.0,
@@ -95,10 +98,11 @@ class RelationalSequenceEncoder(nn.Module):
         check_choice(readout, READOUTS, "readout")
         check_choice(output, OUTPUTS, "output")
         self.u_dim, self.reduce, self.output = u_dim, reduce, output
+        self.embedding_std = embedding_std
         self.embedding = None
         if num_tokens is not None:
             self.embedding = nn.Embedding(num_tokens, in_channels)
-            self._reset_embedding(self.embedding)
+            nn.init.normal_(self.embedding.weight, std=embedding_std)
         self.dropout = nn.Dropout(dropout)
         self.sequence = SequenceEncoder(
             in_channels + (u_dim or 0),
@@ -123,7 +127,7 @@ class RelationalSequenceEncoder(nn.Module):
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
         if self.embedding is not None:
-            self._reset_embedding(self.embedding)
+            nn.init.normal_(self.embedding.weight, std=self.embedding_std)
         for part in (self.sequence, self.steps, self.attention, self.entities):
             if part is not None:
                 part.reset_parameters()
@@ -167,7 +171,7 @@ class RelationalSequenceEncoder(nn.Module):
         h = self.sequence(h, sequences.ptr)
         weights = None
         if self.attention is None:
-            h = self._relate_last(h, sequences)
+            h = self.relate_last(h, sequences)
         else:
             h = self._relate(self.steps, h, h, sequences.ptr, sequences.ptr)
             h, weights = self.attention(
@@ -185,13 +189,14 @@ class RelationalSequenceEncoder(nn.Module):
             x = self.embedding(x)
         return self.dropout(x)
 
-    @staticmethod
-    def _reset_embedding(embedding: nn.Embedding) -> None:
-        # As large as torch draws them, rare words are noise that training keeps.
-        nn.init.normal_(embedding.weight, std=0.1)
+    def relate_last(self, h: Tensor, sequences: Sequences) -> Tensor:
+        r"""Relates the last step of each sequence to all of its steps, the only row
+        that is read: :math:`O(T)` pairs, not :math:`O(T^2)`.
 
-    def _relate_last(self, h: Tensor, sequences: Sequences) -> Tensor:
-        """Only the rows that are read meet all others: O(T), not O(T^2)."""
+        Args:
+            h (torch.Tensor): States, :math:`[S, H]`.
+            sequences (Sequences): Whose they are.
+        """
         last = self.sequence.last(h, sequences.ptr)
         one_each = torch.arange(sequences.ptr.numel(), device=h.device)
         return self._relate(self.steps, last, h, one_each, sequences.ptr)
