@@ -145,8 +145,10 @@ def _slice(
         axes.set_xlim(-0.5, len(labels) - 0.5)
     elif isinstance(distribution, Range) and distribution.log:
         axes.set_xscale("log")
-        # A narrow range would label every tick, one over the other.
+        # A narrow range would label every tick, one over the other, or none.
         axes.xaxis.set_minor_formatter(NullFormatter())
+        ends = [distribution.low, distribution.high]
+        axes.set_xticks(ends, [short(end) for end in ends])
     _points(axes, trials, values)
     axes.set(xlabel=name)
     axes.grid(alpha=0.3)
