@@ -2,9 +2,8 @@
 from few of them.
 
 The source is a run of the recipe `sentiment` (Rotten Tomatoes sentences); it is trained
-if `--run` names none. Its head is replaced, and the model learns from a handful of IMDB
-reviews: frozen (only the head learns), fine-tuned, or from scratch. `--smoke` takes
-seconds and shows no more than that it runs.
+if `--run` names none. Its head is replaced, and the model learns from few IMDB reviews:
+frozen (only the head learns), fine-tuned, or from scratch. `--smoke` only runs.
 """
 
 import argparse

@@ -187,7 +187,7 @@ def test_it_learns_what_takes_several_steps(steps, solved):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"steps": 0}, r"'steps' must be at least 1 \(got 0\)"),
+        ({"steps": 0}, r"'steps' must be a whole number of at least 1 \(got 0\)"),
         ({"output": "nodes"}, "'output' must be one of .*did you mean 'node'"),
         ({"cell": "lstn"}, "'cell' must be one of .*did you mean 'lstm'"),
         ({"relation_channels": [8]}, "'channel_list' must name at least 2 layers"),

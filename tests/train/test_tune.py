@@ -212,7 +212,20 @@ def test_a_recipe_at_fault_ends_the_study(recipe: Path) -> None:
         tune(plan_of(recipe, search, trials=5))
 
 
-def test_no_validation_is_a_failure(recipe: Path) -> None:
+def test_a_single_step_is_validated(recipe: Path) -> None:
+    plan = plan_of(recipe, trials=1, max_steps=1)
+    assert tune(plan)
+    study = plan.study()
+    try:
+        assert len(study.ranking()) == 1
+    finally:
+        study.close()
+
+
+def test_no_validation_is_a_failure(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pyg_relational.train.tune.fit_weights", lambda *args: None)
     plan = plan_of(recipe, trials=3, max_steps=1)
     with pytest.raises(UsageError, match="ended before the first validation"):
         tune(plan)
