@@ -57,7 +57,7 @@ def run(
         config["accelerator"] = "cpu"
         module = build_module(config, model)
         data = build_data(config, module)
-        trained.add(int(str(model.steps)))
+        trained.add(getattr(model, "steps"))  # noqa: B009
         metric = module.task.metric
         for number in numbers:
             setattr(model, "steps", number)  # noqa: B010

@@ -147,6 +147,7 @@ def _listening(
 
 @contextmanager
 def evaluating(model: nn.Module) -> Iterator[None]:
+    """Put a model into evaluation mode, and each of its parts back as it was."""
     before = {module: module.training for module in model.modules()}
     model.eval()
     try:

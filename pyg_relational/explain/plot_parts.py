@@ -43,6 +43,7 @@ def top_pairs(
 
 
 def heads(weights: Any, name: str) -> Tensor:
+    """Return weights as finite numbers of one or more heads, `[K, n, m]`."""
     weights = torch.as_tensor(weights)
     if weights.dim() not in (2, 3) or weights.numel() == 0:
         raise ValueError(
@@ -53,6 +54,7 @@ def heads(weights: Any, name: str) -> Tensor:
 
 
 def finite(values: Tensor, name: str) -> Tensor:
+    """Return values in float64 on the CPU; refuse NaN and infinity."""
     values = values.detach().cpu().double()
     if not bool(values.isfinite().all()):
         raise ValueError(f"'{name}' must be finite (got NaN or infinite values)")
@@ -60,6 +62,7 @@ def finite(values: Tensor, name: str) -> Tensor:
 
 
 def each(values: Any, count: int, name: str, what: str, default: Any) -> list[Any]:
+    """Return a list of so many values, or the default where there is none."""
     if values is None:
         return list(default)
     if isinstance(values, str) or len(values) != count:
@@ -69,6 +72,7 @@ def each(values: Any, count: int, name: str, what: str, default: Any) -> list[An
 
 
 def axis_names(names: Any, weights: Tensor, name: str) -> tuple[list[str], list[str]]:
+    """Return the names of rows and of columns of a matrix."""
     rows, columns = weights.shape
     if names is not None and rows != columns:
         raise ValueError(
@@ -83,11 +87,13 @@ def axis_names(names: Any, weights: Tensor, name: str) -> tuple[list[str], list[
 
 
 def short(name: object) -> str:
+    """Return a name, cut to 24 characters."""
     text = str(name)
     return text if len(text) <= 24 else f"{text[:23]}…"
 
 
 def check_path(path: str | Path | None) -> None:
+    """Refuse files that are neither PNG nor SVG."""
     if path is not None and Path(path).suffix.lower() not in (".png", ".svg"):
         raise ValueError(f"'path' must end in '.png' or '.svg' (got '{path}')")
 
