@@ -59,7 +59,8 @@ def load_stored(
     path = dataset.processed_paths[0]
     content = load_or_create(path, create, force_reload=force_reload)
     # The setter drops the samples that `pre_filter` looked at.
-    dataset.data = Data.from_dict(content["data"])
+    data_class = getattr(dataset, "data_class", Data)
+    dataset.data = data_class.from_dict(content["data"])
     dataset.slices = content["slices"]
     return content
 
@@ -92,19 +93,22 @@ def stored_content(
 
 
 def collate_stacked(
-    tensors: Mapping[str, Tensor], num_nodes: int | None = None
+    tensors: Mapping[str, Tensor],
+    num_nodes: int | None = None,
+    data_class: type[Data] = Data,
 ) -> tuple[Data, dict[str, Tensor]]:
     """Joins samples of the same size without a loop over them.
 
     Args:
         tensors (Mapping[str, Tensor]): The attributes of all samples, `[B, k, ...]`;
-            `edge_index` is `[B, 2, E]`.
+            `edge_index` and `edge_label_index` are `[B, 2, E]`.
         num_nodes (int, optional): Nodes of each sample, needed where there is no `x`.
             (default: `None`)
+        data_class (type): What a sample is. (default: `Data`)
     """
     rows, counts = {}, {}
     for name, value in tensors.items():
-        if name == "edge_index":
+        if name in ("edge_index", "edge_label_index"):
             # [B, 2, E] -> [2, B * E]
             rows[name] = value.transpose(0, 1).flatten(1)
             size = value.shape[2]
@@ -115,13 +119,14 @@ def collate_stacked(
         counts[name] = torch.full((len(value),), size)
     size = len(next(iter(counts.values())))
     nodes = None if num_nodes is None else torch.full((size,), num_nodes)
-    return collate_ragged(rows, counts, nodes)
+    return collate_ragged(rows, counts, nodes, data_class)
 
 
 def collate_ragged(
     rows: Mapping[str, Tensor],
     counts: Mapping[str, Tensor],
     num_nodes: Tensor | None = None,
+    data_class: type[Data] = Data,
 ) -> tuple[Data, dict[str, Tensor]]:
     """Joins samples of different sizes without a loop over them.
 
@@ -132,8 +137,9 @@ def collate_ragged(
             name each sample has.
         num_nodes (Tensor, optional): `[B]`, nodes of each sample, needed where there
             is no `x`. (default: `None`)
+        data_class (type): What a sample is. (default: `Data`)
     """
-    data = Data(**rows)
+    data = data_class(**rows)
     slices = {
         name: torch.cat([count.new_zeros(1), count.cumsum(0)])
         for name, count in counts.items()

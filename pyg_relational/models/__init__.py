@@ -8,6 +8,9 @@ from pyg_relational.models.r2n2 import R2N2
 from pyg_relational.models.recurrent_relation_network import RecurrentRelationNetwork
 from pyg_relational.models.relation_network import RelationNetwork
 from pyg_relational.models.relational_memory_network import RelationalMemoryNetwork
+from pyg_relational.models.spatio_temporal_relation_network import (
+    SpatioTemporalRelationNetwork,
+)
 from pyg_relational.models.story_network import StoryNetwork
 from pyg_relational.models.temporal_relation_network import TemporalRelationNetwork
 
@@ -20,6 +23,7 @@ __all__ = [
     "RecurrentRelationNetwork",
     "RelationNetwork",
     "RelationalMemoryNetwork",
+    "SpatioTemporalRelationNetwork",
     "StoryNetwork",
     "TemporalRelationNetwork",
 ]

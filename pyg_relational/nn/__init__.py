@@ -8,6 +8,7 @@ from pyg_relational.nn.aggr import (
 from pyg_relational.nn.conv import RelationAttentionConv, RelationConv
 from pyg_relational.nn.image_to_objects import ImageToObjects
 from pyg_relational.nn.object_encoder import ObjectEncoder
+from pyg_relational.nn.pair_readout import PairReadout
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.recurrent import (
     RelationalMemory,
@@ -20,6 +21,7 @@ from pyg_relational.nn.sentence_encoder import SentenceEncoder
 __all__ = [
     "ImageToObjects",
     "ObjectEncoder",
+    "PairReadout",
     "PairwiseMLP",
     "RelationAggregation",
     "RelationAttentionAggregation",

@@ -79,7 +79,7 @@ class Part:
             return list(out.split(data.ptr.diff().tolist()))
         if self.output == "sequence":
             return list(out.split(data._slice_dict["length"].diff().tolist()))
-        owner = data.batch[data.edge_index[1]]
+        owner = data.batch[_pairs(data)[1]]
         return [out[owner == s] for s in range(data.num_graphs)]
 
 
@@ -92,7 +92,9 @@ def check_sizes(part: Part) -> None:
     for sizes in batches:
         data = part.batch(sizes)
         out = part.run(module, data)
-        rows = {"set": len(sizes), "pair": data.num_edges}
+        rows = {"set": len(sizes)}
+        if part.output == "pair":
+            rows["pair"] = _pairs(data).size(1)
         assert out.size(0) == rows.get(part.output, sum(sizes)), (sizes, out.shape)
         assert bool(out.isfinite().all()), f"sizes {sizes} give non-finite outputs"
 
@@ -260,6 +262,11 @@ def _gradient(leaf: Tensor, name: str) -> Tensor:
 
 def _features(data: Data) -> list[str]:
     return [name for name in ("x", "u", "edge_attr", "image") if name in data]
+
+
+def _pairs(data: Data) -> Tensor:
+    """The pairs that a part answers for."""
+    return data["edge_label_index" if "edge_label_index" in data else "edge_index"]
 
 
 def _owned(data: Batch, name: str) -> Tensor:

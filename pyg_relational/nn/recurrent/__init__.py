@@ -7,6 +7,8 @@ from pyg_relational.nn.recurrent.relational_sequence_encoder import (
     RelationalSequenceEncoder,
 )
 from pyg_relational.nn.recurrent.sequence_encoder import SequenceEncoder
+from pyg_relational.nn.recurrent.space_time_encoder import SpaceTimeEncoder
+from pyg_relational.nn.recurrent.space_time_layer import SpaceTimeLayer
 from pyg_relational.nn.recurrent.unroll import Unroll
 
 __all__ = [
@@ -15,5 +17,7 @@ __all__ = [
     "RelationalMemory",
     "RelationalSequenceEncoder",
     "SequenceEncoder",
+    "SpaceTimeEncoder",
+    "SpaceTimeLayer",
     "Unroll",
 ]

@@ -3,6 +3,7 @@ from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence
 
 from pyg_relational.nn.checks import check_features
+from pyg_relational.nn.recurrent.state import State, map_state
 from pyg_relational.nn.sequences import packed_order
 from pyg_relational.ops.checks import check_choice
 
@@ -75,17 +76,43 @@ class SequenceEncoder(nn.Module):
             x (torch.Tensor): Steps, one sequence after the other.
             ptr (torch.Tensor): Boundaries of the sequences.
         """
+        return self.run(x, ptr)[0]
+
+    def run(
+        self, x: Tensor, ptr: Tensor, state: State | None = None
+    ) -> tuple[Tensor, State]:
+        r"""Reads sequences from a state, and returns the states of all steps and the
+        one to continue from.
+
+        Args:
+            x (torch.Tensor): Steps, one sequence after the other.
+            ptr (torch.Tensor): Boundaries of the sequences.
+            state (torch.Tensor or tuple, optional): What :meth:`run` returned for the
+                same sequences before, :math:`[L, E, H]` (two of them for an LSTM);
+                zeros by default. (default: :obj:`None`)
+        """
         check_features(x, self.in_channels, "x")
-        if x.size(0) == 0:
-            return x.new_zeros(0, self.out_channels)
         length = ptr.diff()
+        if x.size(0) == 0:
+            state = self._zeros(x, ptr) if state is None else state
+            return x.new_zeros(0, self.out_channels), state
         if bool((length == length[0]).all()):
             # [E * T, F] -> [E, T, F]
-            out, _ = self.rnn(x.view(length.numel(), -1, self.in_channels))
-            return out.flatten(0, 1)
+            out, last = self.rnn(x.view(length.numel(), -1, self.in_channels), state)
+            return out.flatten(0, 1), last
         order, alive = packed_order(ptr)
-        out, _ = self.rnn(PackedSequence(x.index_select(0, order), alive))
-        return out.data.index_select(0, order.argsort())
+        rank = length.argsort(descending=True, stable=True)
+        if state is not None:
+            state = map_state(state, lambda part: part.index_select(1, rank))
+        out, last = self.rnn(PackedSequence(x.index_select(0, order), alive), state)
+        place = rank.argsort()
+        last = map_state(last, lambda part: part.index_select(1, place))
+        return out.data.index_select(0, order.argsort()), last
+
+    def _zeros(self, x: Tensor, ptr: Tensor) -> State:
+        layers = self.rnn.num_layers * (2 if self.bidirectional else 1)
+        zeros = x.new_zeros(layers, ptr.numel() - 1, self.hidden_channels)
+        return (zeros, zeros) if self.cell == "lstm" else zeros
 
     def last(self, h: Tensor, ptr: Tensor) -> Tensor:
         r"""Picks, of each sequence and direction, the state that has read all of it.

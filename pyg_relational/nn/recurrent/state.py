@@ -1,5 +1,7 @@
 """What recurrent cells are built from and given."""
 
+from collections.abc import Callable
+
 from torch import Tensor
 
 from pyg_relational.nn.checks import check_features
@@ -7,6 +9,18 @@ from pyg_relational.nn.pairwise import PairwiseMLP
 
 # The first tensor is what a cell puts out; an LSTM has a second one, its memory.
 State = Tensor | tuple[Tensor, ...]
+
+
+def map_state(state: State, function: Callable[[Tensor], Tensor]) -> State:
+    r"""Applies a function to each tensor of a state.
+
+    Args:
+        state (torch.Tensor or tuple): The state.
+        function (callable): The function.
+    """
+    if isinstance(state, Tensor):
+        return function(state)
+    return tuple(function(part) for part in state)
 
 
 def check_relation(nn: PairwiseMLP, hidden_channels: int) -> None:

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import subgraph
 
-from pyg_relational.nn.recurrent.state import State
+from pyg_relational.nn.recurrent.state import State, map_state
 
 GRAPH = ("edge_index", "edge_attr", "u", "batch", "batch_size")
 
@@ -92,7 +92,7 @@ class Unroll(nn.Module):
         last: Any = state
         for t, x_t in enumerate(inputs):
             if self.truncate is not None and t > 0 and t % self.truncate == 0:
-                last = _map(last, Tensor.detach)
+                last = map_state(last, Tensor.detach)
             if rows is None or mask is None:
                 last = self.cell(x_t, last, **graph)
             elif rows[t].numel():
@@ -106,7 +106,7 @@ class Unroll(nn.Module):
         """One step of the present rows."""
         new = self.cell(
             x.index_select(0, rows),
-            _map(state, lambda part: part.index_select(0, rows)),
+            map_state(state, lambda part: part.index_select(0, rows)),
             **_present_graph(graph, rows, present),
         )
         if isinstance(state, Tensor):
@@ -214,9 +214,3 @@ def _present_graph(
         if edge_attr is not None:
             graph["edge_attr"] = edge_attr
     return graph
-
-
-def _map(state: State, function: Any) -> State:
-    if isinstance(state, Tensor):
-        return function(state)
-    return tuple(function(part) for part in state)
