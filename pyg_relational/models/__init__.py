@@ -2,6 +2,8 @@
 
 from pyg_relational.models.attention_relation_network import AttentionRelationNetwork
 from pyg_relational.models.deep_sets import DeepSets
+from pyg_relational.models.graph_network import GraphNetwork
+from pyg_relational.models.graph_relation_network import GraphRelationNetwork
 from pyg_relational.models.pair_relation import PairRelation
 from pyg_relational.models.pixel_relation_network import PixelRelationNetwork
 from pyg_relational.models.r2n2 import R2N2
@@ -18,6 +20,8 @@ __all__ = [
     "R2N2",
     "AttentionRelationNetwork",
     "DeepSets",
+    "GraphNetwork",
+    "GraphRelationNetwork",
     "PairRelation",
     "PixelRelationNetwork",
     "RecurrentRelationNetwork",

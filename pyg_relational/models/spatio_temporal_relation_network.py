@@ -235,9 +235,7 @@ class SpatioTemporalRelationNetwork(nn.Module):
         if self.attention is None:
             sequence = self.backbone.layers[-1].sequence
             return sequence.last(h, frames.ptr), None  # type: ignore[union-attr,operator]
-        s, (_, alpha) = self.attention(
-            h, ptr=frames.ptr, return_attention_weights=True
-        )
+        s, (_, alpha) = self.attention(h, ptr=frames.ptr, return_attention_weights=True)
         return s, alpha
 
     def _roll_out(

@@ -5,7 +5,12 @@ from pyg_relational.nn.aggr import (
     RelationAttentionAggregation,
     StepAttention,
 )
-from pyg_relational.nn.conv import RelationAttentionConv, RelationConv
+from pyg_relational.nn.conv import (
+    GraphRelationConv,
+    RelationAttentionConv,
+    RelationConv,
+)
+from pyg_relational.nn.graph_network_block import GraphNetworkBlock
 from pyg_relational.nn.image_to_objects import ImageToObjects
 from pyg_relational.nn.object_encoder import ObjectEncoder
 from pyg_relational.nn.pair_readout import PairReadout
@@ -19,6 +24,8 @@ from pyg_relational.nn.recurrent import (
 from pyg_relational.nn.sentence_encoder import SentenceEncoder
 
 __all__ = [
+    "GraphNetworkBlock",
+    "GraphRelationConv",
     "ImageToObjects",
     "ObjectEncoder",
     "PairReadout",

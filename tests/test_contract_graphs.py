@@ -1,0 +1,240 @@
+"""The checks of ``pyg_relational.testing`` on layers and models of given edges."""
+
+from functools import partial
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch_geometric.data import Batch, Data
+
+from pyg_relational.models import GraphNetwork, GraphRelationNetwork
+from pyg_relational.nn import GraphNetworkBlock, GraphRelationConv
+from pyg_relational.ops import fully_connected_edges
+from pyg_relational.testing import CHECKS, Part
+from pyg_relational.testing.naive import pair_value
+
+# They go through scatter and segment, which torch-scatter replaces where installed.
+pytestmark = pytest.mark.scatter
+
+
+def edges_of(data: Data) -> list[list[int]]:
+    if "edge_index" in data:
+        return data.edge_index.t().tolist()
+    return fully_connected_edges(data.ptr).t().tolist()
+
+
+def naive_conv(conv: GraphRelationConv, data: Data, x: Tensor | None = None) -> Tensor:
+    x = data.x if x is None else x
+    rows = []
+    for i in range(len(x)):
+        m = x.new_zeros(conv.out_channels)
+        for k, (j, end) in enumerate(edges_of(data)):
+            if end == i:
+                m = m + conv.lin.weight @ x[j]
+                if conv.lin_edge is not None:
+                    m = m + conv.lin_edge.weight @ data.edge_attr[k]
+        state = x[i] if conv.lin_root is None else conv.lin_root(x[i])
+        rows.append(conv.gru(m[None], state[None])[0])
+    return torch.stack(rows)
+
+
+def naive_relation_network(model: GraphRelationNetwork, data: Batch) -> Tensor:
+    h = data.x
+    if "u" in data:
+        h = torch.cat([h, data.u[data.batch]], dim=1)
+    h = model.encoder.mlp(h)
+    for conv in model.convs:
+        h = naive_conv(conv, data, h)
+    if model.output == "node":
+        return model.readout(h)
+    sums = [h[data.batch == s].sum(0) for s in range(data.num_graphs)]
+    return model.readout(torch.stack(sums))
+
+
+def naive_block(
+    block: GraphNetworkBlock,
+    x: Tensor,
+    edges: list,
+    edge_attr: Tensor,
+    u: Tensor,
+    batch: Tensor,
+) -> tuple[Tensor, Tensor, Tensor]:
+    """A block edge by edge, node by node, graph by graph; sums."""
+    said = [
+        pair_value(block.edge, x[i], x[j], e, u[batch[i]])
+        for (j, i), e in zip(edges, edge_attr, strict=True)
+    ]
+    zeros = x.new_zeros(block.out_channels)
+    nodes = []
+    for i in range(len(x)):
+        heard = sum(
+            (e for e, (_, end) in zip(said, edges, strict=True) if end == i), zeros
+        )
+        nodes.append(block.node(torch.cat([x[i], heard, u[batch[i]]])[None])[0])
+    graphs = []
+    for s in range(len(u)):
+        own = (e for e, (_, i) in zip(said, edges, strict=True) if batch[i] == s)
+        members = (h for h, b in zip(nodes, batch, strict=True) if b == s)
+        row = torch.cat([sum(own, zeros), sum(members, zeros), u[s]])
+        graphs.append(block.graph(row[None])[0])
+    return torch.stack(nodes), torch.stack(said), torch.stack(graphs)
+
+
+def run_block(block: GraphNetworkBlock, data: Batch) -> Tensor:
+    """All three results, as columns of the nodes."""
+    x, e, u = block(data.x, data.edge_index, data.edge_attr, data.u, data.batch)
+    return join(x, e, u, data)
+
+
+def join(x: Tensor, e: Tensor, u: Tensor, data: Batch) -> Tensor:
+    into = x.new_zeros(len(x), e.size(1)).index_add(0, data.edge_index[1], e)
+    return torch.cat([x, into, u[data.batch]], dim=1)
+
+
+def naive_joined(block: GraphNetworkBlock, data: Batch) -> Tensor:
+    arguments = (data.x, edges_of(data), data.edge_attr, data.u, data.batch)
+    return join(*naive_block(block, *arguments), data)
+
+
+def naive_network(model: GraphNetwork, data: Batch) -> Tensor:
+    edges, width = edges_of(data), model.hidden_channels
+    x = model.encode_node(data.x)
+    e = model.encode_edge(data.edge_attr) if model.encode_edge else x[:0]
+    u = model.encode_graph(data.u) if model.encode_graph else x[:0]
+    state = [x.new_zeros(n, width) for n in (len(x), len(edges), data.num_graphs)]
+    given = [x, e if model.encode_edge else None, u if model.encode_graph else None]
+    answers = []
+    for _ in range(model.steps):
+        both = [
+            s if g is None else torch.cat([g, s], dim=1)
+            for g, s in zip(given, state, strict=True)
+        ]
+        state = list(naive_block(model.block, both[0], edges, *both[1:], data.batch))
+        place = ("node", "edge", "set").index(model.output)
+        answers.append(model.head(state[place]))
+    return torch.stack(answers, dim=1)
+
+
+EDGES = partial(Part, edges=True, edge_dim=2)
+CONV = partial(Part, output="node", naive=naive_conv)
+PARTS = {
+    "conv": CONV(lambda: GraphRelationConv(5, 4, edge_dim=2), edges=True, edge_dim=2),
+    "conv-same-width": CONV(lambda: GraphRelationConv(5, 5), edges=True),
+    "conv-all-pairs": CONV(lambda: GraphRelationConv(5, 4)),
+    "block": EDGES(
+        lambda: GraphNetworkBlock(5, 2, 3, 4, 6),
+        "node",
+        u_dim=3,
+        naive=naive_joined,
+        call=run_block,
+        compiles=False,
+    ),
+    "GraphRelationNetwork": EDGES(
+        lambda: GraphRelationNetwork(5, 2, 4, 2, [6], [7], edge_dim=2, u_dim=3),
+        "set",
+        u_dim=3,
+        naive=naive_relation_network,
+    ),
+    "GraphRelationNetwork-node": Part(
+        lambda: GraphRelationNetwork(5, 2, 4, 2, output="node"),
+        "node",
+        naive=naive_relation_network,
+    ),
+    "GraphNetwork": EDGES(
+        lambda: GraphNetwork(5, 2, 4, 3, [6], edge_dim=2, u_dim=3),
+        "node",
+        u_dim=3,
+        naive=naive_network,
+        compiles=False,
+    ),
+    "GraphNetwork-set": Part(
+        lambda: GraphNetwork(5, 2, 4, 2, output="set"),
+        "set",
+        naive=naive_network,
+        compiles=False,
+    ),
+    "GraphNetwork-edge": EDGES(
+        lambda: GraphNetwork(5, 2, 4, 2, output="edge", edge_dim=2),
+        "pair",
+        naive=naive_network,
+        compiles=False,
+    ),
+}
+
+
+@pytest.mark.parametrize("check", CHECKS)
+@pytest.mark.parametrize("part", PARTS)
+def test_contract(part: str, check: str) -> None:
+    CHECKS[check](PARTS[part])
+
+
+def test_more_steps_go_on_where_fewer_end() -> None:
+    module = GraphNetwork(5, 2, 4, steps=2, edge_dim=2).double()
+    data = EDGES(lambda: module, "node").batch()
+    arguments = (data.x, data.edge_index, data.edge_attr)
+    few = module(*arguments, batch=data.batch)
+    many = module(*arguments, batch=data.batch, steps=4)
+    assert torch.equal(many[:, :2], few)
+
+
+@pytest.mark.parametrize(
+    "build",
+    [
+        lambda: GraphRelationNetwork(5, 2, output="edge"),
+        lambda: GraphNetwork(5, 2, output="pair"),
+    ],
+)
+def test_an_unknown_output_is_refused(build: object) -> None:
+    with pytest.raises(ValueError, match="'output' must be one of"):
+        build()
+
+
+def test_bad_input_is_refused() -> None:
+    x = torch.randn(3, 5)
+    edge_index = torch.tensor([[0, 1], [1, 2]])
+    with pytest.raises(ValueError, match="'num_layers' must be at least 1"):
+        GraphRelationNetwork(5, 2, num_layers=0)
+    with pytest.raises(ValueError, match="'steps' must be at least 1"):
+        GraphNetwork(5, 2, steps=0)
+    conv = GraphRelationConv(5, 4, edge_dim=2)
+    with pytest.raises(ValueError, match="'edge_attr' is missing"):
+        conv(x, edge_index)
+    with pytest.raises(ValueError, match="'edge_attr' must have one row"):
+        conv(x, edge_index, torch.randn(3, 2))
+    with pytest.raises(ValueError, match="'edge_attr' needs 'edge_index'"):
+        conv(x, edge_attr=torch.randn(2, 2))
+    with pytest.raises(ValueError, match="'x' must have 5 features"):
+        conv(x[:, :3], edge_index, torch.randn(2, 2))
+    with pytest.raises(ValueError, match="'edge_index' is missing"):
+        GraphRelationConv((5, 5), 4)((x, x[:2]))
+    with pytest.raises(ValueError, match="'u' must have one row per set"):
+        GraphNetwork(5, 2, u_dim=3)(x, edge_index, u=torch.randn(2, 3))
+
+
+def test_sources_and_targets_may_differ() -> None:
+    conv = GraphRelationConv((3, 5), 4)
+    source, target = torch.randn(6, 3), torch.randn(2, 5)
+    edge_index = torch.tensor([[5, 4, 0], [0, 0, 1]])
+    m = torch.stack([conv.lin(source[5] + source[4]), conv.lin(source[0])])
+    expected = conv.gru(m, conv.lin_root(target))
+    torch.testing.assert_close(conv((source, target), edge_index), expected)
+
+
+def module_names(module: nn.Module) -> list[str]:
+    return [type(part).__name__ for part in module.children()]
+
+
+@pytest.mark.parametrize("aggr", ["mean", "max", "median", "softmax", "lstm"])
+def test_a_block_takes_any_aggregation(aggr: str) -> None:
+    kwargs = {"in_channels": 4, "out_channels": 4} if aggr == "lstm" else {}
+    if kwargs:
+        from torch_geometric.nn import LSTMAggregation
+
+        block = GraphNetworkBlock(5, 2, 3, 4, 6, LSTMAggregation(**kwargs))
+    else:
+        block = GraphNetworkBlock(5, 2, 3, 4, 6, aggr)
+    part = EDGES(lambda: block, "node", u_dim=3)
+    x, e, u = block.double()(
+        *(part.batch()[k] for k in ("x", "edge_index", "edge_attr", "u", "batch"))
+    )
+    assert all(bool(out.isfinite().all()) for out in (x, e, u))
