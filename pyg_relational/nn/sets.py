@@ -36,6 +36,34 @@ def set_ptr(
     return batch_to_ptr(batch, batch_size)
 
 
+def sort_rows(
+    x: Tensor, index: Tensor | None, edge_index: Tensor | None = None
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    r"""Brings the rows of each set together, as a convolution that aggregates its
+    messages may leave them scattered.
+
+    Args:
+        x (torch.Tensor): Rows, :math:`[N, F]`.
+        index (torch.Tensor, optional): The set of each row, :math:`[N]`; one set
+            without it.
+        edge_index (torch.Tensor, optional): Edges between rows, :math:`[2, E]`.
+            (default: :obj:`None`)
+
+    Returns:
+        The rows, their sets and the edges in the new order, and which row each was;
+        :obj:`None` where all are as before.
+    """
+    if index is None:
+        zeros = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
+        return x, zeros, edge_index, None
+    if not torch.compiler.is_compiling() and not bool((index.diff() < 0).any()):
+        return x, index, edge_index, None
+    index, order = index.sort(stable=True)
+    if edge_index is not None:
+        edge_index = order.argsort()[edge_index]
+    return x.index_select(0, order), index, edge_index, order
+
+
 def repeat_sets(
     ptr: Tensor, index: Tensor, edge_index: Tensor | None, edge_attr: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:

@@ -1,4 +1,3 @@
-import torch
 from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter
@@ -6,7 +5,7 @@ from torch_geometric.utils import scatter
 from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.pair_messages import PairMessages
 from pyg_relational.nn.pairwise import PairwiseMLP
-from pyg_relational.nn.sets import check_questions, repeat_sets
+from pyg_relational.nn.sets import check_questions, repeat_sets, sort_rows
 from pyg_relational.ops import batch_to_ptr, fully_connected_edges, ptr_to_batch
 
 
@@ -78,7 +77,8 @@ class RelationAggregation(Aggregation):
 
         Args:
             x (torch.Tensor): Objects.
-            index (torch.Tensor, optional): The set of each object, ascending.
+            index (torch.Tensor, optional): The set of each object, in any
+                order; ascending saves a sort.
             ptr (torch.Tensor, optional): Set boundaries, instead of :obj:`index`.
             dim_size (int, optional): The number of sets. (default: :obj:`None`)
             dim (int): The dimension of objects, the first. (default: :obj:`-2`)
@@ -96,8 +96,7 @@ class RelationAggregation(Aggregation):
         """
         self.assert_two_dimensional_input(x, dim)
         if ptr is None:
-            if index is None:
-                index = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
+            x, index, edge_index, _ = sort_rows(x, index, edge_index)
             ptr = batch_to_ptr(index, dim_size)
         target, source, ptr, edge_index, edge_attr = self._project(
             x, ptr, u, u_batch, edge_index, edge_attr

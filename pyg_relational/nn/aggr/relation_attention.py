@@ -1,6 +1,5 @@
 from typing import Any
 
-import torch
 from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter, segment, softmax
@@ -8,6 +7,7 @@ from torch_geometric.utils import scatter, segment, softmax
 from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.relation_attention import RelationAttention, check_shared
+from pyg_relational.nn.sets import sort_rows
 from pyg_relational.ops import batch_to_ptr, fully_connected_edges, ptr_to_batch
 
 
@@ -88,7 +88,8 @@ class RelationAttentionAggregation(Aggregation):
 
         Args:
             x (torch.Tensor): Objects.
-            index (torch.Tensor, optional): The set of each object, ascending.
+            index (torch.Tensor, optional): The set of each object, in any
+                order; ascending saves a sort.
             ptr (torch.Tensor, optional): Set boundaries, instead of :obj:`index`.
             dim_size (int, optional): The number of sets. (default: :obj:`None`)
             dim (int): The dimension of objects, the first. (default: :obj:`-2`)
@@ -104,9 +105,9 @@ class RelationAttentionAggregation(Aggregation):
                 (default: :obj:`None`)
         """
         self.assert_two_dimensional_input(x, dim)
+        order = None
         if ptr is None:
-            if index is None:
-                index = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
+            x, index, edge_index, order = sort_rows(x, index, edge_index)
             ptr = batch_to_ptr(index, dim_size)
         check_edges(edge_index, edge_attr)
         check_shared(u, ptr.numel() - 1)
@@ -131,7 +132,9 @@ class RelationAttentionAggregation(Aggregation):
         value = self.attention.edge_values(parts.value[source], own, edge_attr)
         value = (value * alpha.unsqueeze(-1)).flatten(1)
         out = scatter(value, owner[target], 0, sets, "sum")
-        return (out, (edge_index, alpha)) if return_attention_weights else out
+        if not return_attention_weights:
+            return out
+        return out, (edge_index if order is None else order[edge_index], alpha)
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.attention})"

@@ -5,6 +5,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import segment, softmax
 
+from pyg_relational.nn.sets import sort_rows
 from pyg_relational.ops import batch_to_ptr, ptr_to_batch
 
 
@@ -54,7 +55,8 @@ class StepAttention(Aggregation):
 
         Args:
             x (torch.Tensor): Steps.
-            index (torch.Tensor, optional): The sequence of each step, ascending.
+            index (torch.Tensor, optional): The sequence of each step, in any
+                order; ascending saves a sort.
             ptr (torch.Tensor, optional): Boundaries of the sequences, instead of
                 :obj:`index`.
             dim_size (int, optional): The number of sequences.
@@ -66,15 +68,15 @@ class StepAttention(Aggregation):
                 the weights. (default: :obj:`None`)
         """
         self.assert_two_dimensional_input(x, dim)
+        order = None
         if ptr is None:
-            if index is None:
-                index = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
+            x, index, _, order = sort_rows(x, index)
             ptr = batch_to_ptr(index, dim_size)
         score = self.score(self.lin(x).tanh())
         alpha = softmax(score, ptr=ptr).to(x.dtype)
         out = segment(x * alpha, ptr, "sum")
         if not return_attention_weights:
             return out
-        step = torch.arange(x.size(0), device=x.device)
+        step = torch.arange(x.size(0), device=x.device) if order is None else order
         edge_index = torch.stack([step, ptr_to_batch(ptr, x.size(0))])
         return out, (edge_index, alpha.squeeze(-1))

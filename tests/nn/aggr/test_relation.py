@@ -96,7 +96,6 @@ def test_edges_in_any_order_equal_all_pairs():
     ("arguments", "message"),
     [
         ({"x": torch.zeros(4, 2)}, "'x' must have 3 features"),
-        ({"index": torch.tensor([0, 1, 0, 1])}, "'batch' must be sorted"),
         ({"u": torch.zeros(3, 2)}, "'u' must have one row per set .*u_batch"),
         ({"u": None}, "'u' is missing"),
         ({"u_batch": torch.tensor([0])}, "1 entries for 2 rows"),

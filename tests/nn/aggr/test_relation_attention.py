@@ -146,7 +146,6 @@ def test_it_is_an_aggregation_of_pyg(score, relation):
         ({"x": torch.zeros(4, 2)}, "'x' must have 4 features"),
         ({"x": torch.full((4, 4), float("inf"))}, "'x' must be finite"),
         ({"x": torch.zeros(4, 4).long()}, "'x' must be floating point"),
-        ({"index": torch.tensor([0, 1, 0, 1])}, "'batch' must be sorted"),
         ({"u": None}, "'u' is missing"),
         ({"u": torch.zeros(2, 3)}, "'u' must have 2 features"),
         (
