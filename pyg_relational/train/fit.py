@@ -17,6 +17,7 @@ from pytorch_lightning.callbacks import (
 )
 from torch import nn
 
+from pyg_relational.data.temporal_storage import KEPT
 from pyg_relational.train.datamodule import RelationalDataModule
 from pyg_relational.train.logs import loggers, merge_metrics, progress, quiet_lightning
 from pyg_relational.train.module import RelationalModule
@@ -27,6 +28,11 @@ from pyg_relational.train.registry import (
 )
 from pyg_relational.train.run_folder import prepare, save_model
 from pyg_relational.train.tasks import Task, task_of
+
+# What a batch needs whatever the model reads: what is scored, and what temporal graphs
+# keep their features in.
+ALWAYS = {"y", "y_mask", "edge_label_index", "num_nodes"}
+ALWAYS |= {*KEPT}
 
 
 @dataclass(frozen=True)
@@ -189,7 +195,7 @@ def build_data(
         spec["args"],
         batch_size=config["budget"]["batch_size"],
         follow_batch=follow,
-        keep={*module.inputs, *groups, *follow, "y", "num_nodes"},
+        keep={*module.inputs, *groups, *follow, *ALWAYS},
         augment=[transform_class(name)() for name in spec.get("augment", [])],
     )
 

@@ -4,7 +4,11 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor
+from torch_geometric.utils import scatter
 from torchmetrics import Metric
+
+# The grouping of graphs whose rows are all right.
+SETS = "sets"
 
 
 class GroupedMean(Metric):
@@ -20,7 +24,9 @@ class GroupedMean(Metric):
     Shapes:
         - **score** :math:`(R, *)`, **indices**: for each grouping of the same shape,
           in ``range(len(groups[grouping]))``; groupings without indices are left out
-          of an update.
+          of an update. The indices of ``"sets"``, whose only group holds the share of
+          graphs with a score of 1 in every row, are the numbers of the graphs; a graph
+          is in one update alone.
         - :meth:`compute`: a dictionary ``{"all": {"all": m}, grouping: {group: m}}`` of
           floats; groups without rows are left out.
     """
@@ -40,16 +46,11 @@ class GroupedMean(Metric):
         """Add the scores of a batch to their groups."""
         score = score.detach().to(self.total.dtype)
         everything = torch.zeros_like(score, dtype=torch.long)
-        self._add(score, {"all": everything, **indices})
-
-    def update_sets(self, solved: Tensor) -> None:
-        """Add to the grouping ``"sets"`` whether all of a set's rows are right.
-
-        Args:
-            solved (torch.Tensor): Of each set, 1 if it is solved, :math:`(B)`.
-        """
-        solved = solved.detach().to(self.total.dtype)
-        self._add(solved, {"sets": torch.zeros_like(solved, dtype=torch.long)})
+        groups = {name: index for name, index in indices.items() if name != SETS}
+        self._add(score, {"all": everything, **groups})
+        if SETS in indices:
+            solved = _solved(score.flatten(), indices[SETS].flatten())
+            self._add(solved, {SETS: torch.zeros_like(solved, dtype=torch.long)})
 
     def _add(self, score: Tensor, indices: Mapping[str, Tensor]) -> None:
         offset = 0
@@ -71,3 +72,10 @@ class GroupedMean(Metric):
             grouping: {name: mean for name, mean in values.items() if mean == mean}
             for grouping, values in result.items()
         }
+
+
+def _solved(score: Tensor, graph: Tensor) -> Tensor:
+    """Of each graph with a score, 1 if all its scores are."""
+    rows = graph.bincount()
+    wrong = scatter(1 - score, graph, dim_size=rows.numel())
+    return (wrong[rows > 0] == 0).to(score.dtype)

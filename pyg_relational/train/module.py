@@ -9,14 +9,12 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
-from torch_geometric.utils import scatter
 
 from pyg_relational.nn.inputs import forward_arguments
 from pyg_relational.train.errors import UsageError
-from pyg_relational.train.metrics import GroupedMean
+from pyg_relational.train.metrics import SETS, GroupedMean
 from pyg_relational.train.tasks import task_of
 
-SETS = "sets"
 OPTIMIZERS = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
 
 
@@ -41,14 +39,17 @@ class RelationalModule(pl.LightningModule):
 
     The model is called with those attributes of the batch that its ``forward`` names
     (``batch_size`` is the number of graphs), so a new model or dataset needs no new
-    training code.
+    training code. If the batch holds ``y_mask``, only the rows that it marks count, in
+    the loss and in every score.
 
     Args:
         model (nn.Module): Any model whose output has one row for each row of ``y``.
-        task (str): ``"classification"`` or ``"regression"``.
+        task (str): ``"classification"``, ``"regression"``, ``"forecast"`` or
+            ``"trajectory"``.
         groups (Mapping[str, Sequence[str]], optional): Groupings of the rows; the batch
-            holds the group of each element of ``y`` in ``question_<grouping>``. The
-            grouping ``"sets"`` holds the share of graphs whose rows are all right.
+            holds the group of each score in ``question_<grouping>``. The grouping
+            ``"sets"`` holds the share of graphs whose rows are all right; rows are
+            those of ``edge_label_index`` if there are as many, else nodes or graphs.
             (default: ``None``)
         optimizer (str): ``"Adam"`` or ``"AdamW"``. (default: ``"AdamW"``)
         learning_rate (float): Learning rate after the warm-up. (default: ``1e-3``)
@@ -109,7 +110,8 @@ class RelationalModule(pl.LightningModule):
 
     def training_step(self, batch: Data) -> Tensor:
         """Return the loss of a batch."""
-        loss = self.task.loss(self(batch), batch.y)
+        output, y, _ = self._marked(self(batch), batch)
+        loss = self.task.loss(output, y)
         self.log("train/loss", loss, batch_size=batch.num_graphs, prog_bar=True)
         return loss
 
@@ -122,29 +124,37 @@ class RelationalModule(pl.LightningModule):
         self._evaluate(batch, "test")
 
     def _evaluate(self, batch: Data, split: str) -> None:
-        output = self(batch)
-        loss = self.task.loss(output, batch.y)
-        self.log(f"{split}/loss", loss, batch_size=batch.y.size(0))
-        score = self.task.score(output, batch.y)
-        self.score.update(score, self._indices(batch))
-        if SETS in self.groups:
-            wrong = scatter(1 - score, batch.batch, dim_size=batch.num_graphs)
-            self.score.update_sets(wrong == 0)
+        output, y, indices = self._marked(self(batch), batch)
+        loss = self.task.loss(output, y)
+        self.log(f"{split}/loss", loss, batch_size=y.size(0))
+        self.score.update(self.task.score(output, y), indices)
 
     def score_of(self, output: Tensor, data: Data) -> dict[str, dict[str, float]]:
         """Return the scores of given answers to all rows of a dataset.
 
         Args:
             output (torch.Tensor): Answers, as the model would give them.
-            data (Data): Holds ``y`` and the groups of its rows.
+            data (Data): Holds ``y`` and the groups of its rows; ``"sets"`` needs a
+                batch.
         """
         metric = GroupedMean(self.groups)
-        metric.update(self.task.score(output, data.y), self._indices(data))
+        output, y, indices = self._marked(output, data)
+        metric.update(self.task.score(output, y), indices)
         return metric.compute()
 
-    def _indices(self, data: Data) -> dict[str, Tensor]:
-        names = (name for name in self.groups if name != SETS)
-        return {name: data[f"question_{name}"] for name in names}
+    def _marked(
+        self, output: Tensor, data: Data
+    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+        """The answers and targets that count, and the groups of their scores."""
+        mask = data.get("y_mask")
+        groups = {
+            name: data[f"question_{name}"] for name in self.groups if name != SETS
+        }
+        if SETS in self.groups and "batch" in data:
+            groups[SETS] = _graph_of_scores(data)
+        if mask is not None:
+            groups = {name: index[mask] for name, index in groups.items()}
+        return *self.task.marked(output, data.y, mask), groups
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation score of every group."""
@@ -180,3 +190,22 @@ class RelationalModule(pl.LightningModule):
             optimizer, lambda step: warmup_cosine(step, self.warmup_steps, total)
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+def _graph_of_scores(batch: Data) -> Tensor:
+    """The graph that each element of ``y`` belongs to."""
+    rows, pairs = batch.y.size(0), batch.get("edge_label_index")
+    if pairs is not None and rows == pairs.size(1):
+        graph = batch.batch[pairs[0]]
+    elif rows == batch.batch.numel():
+        graph = batch.batch
+    elif rows == batch.num_graphs:
+        graph = torch.arange(rows, device=batch.y.device)
+    else:
+        raise UsageError(
+            f"the grouping '{SETS}' needs a row of 'y' for each pair, node or graph of "
+            f"a batch, got {rows} rows for {batch.batch.numel()} nodes of "
+            f"{batch.num_graphs} graphs"
+        )
+    # [R] -> [R, *]
+    return graph.view(-1, *(1,) * (batch.y.dim() - 1)).expand_as(batch.y)

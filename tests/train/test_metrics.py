@@ -34,3 +34,15 @@ def test_columns_are_groups_of_their_own() -> None:
     index = torch.tensor([[0, 1], [0, 1]])
     metric.update(torch.tensor([[1.0, 3.0], [2.0, 5.0]]), {"target": index})
     assert metric.compute()["target"] == {"a": 1.5, "b": 4.0}
+
+
+def test_a_graph_is_solved_if_all_its_rows_are_right() -> None:
+    metric = GroupedMean({"sets": ("solved",)})
+    # Graph 1 has no row: it counts for nothing.
+    graph = torch.tensor([0, 2, 0, 3, 2])
+    metric.update(torch.tensor([1.0, 1.0, 0.0, 1.0, 1.0]), {"sets": graph})
+    assert metric.compute()["sets"] == {"solved": pytest.approx(2 / 3)}
+    metric.update(torch.zeros(0), {"sets": graph[:0]})
+    metric.update(torch.tensor([[1.0, 0.0]]), {"sets": torch.tensor([[0, 0]])})
+    assert metric.compute()["sets"] == {"solved": 0.5}
+    assert metric.compute()["all"] == {"all": pytest.approx(5 / 7)}

@@ -23,6 +23,13 @@ class NeedsImage(nn.Module):
         return image
 
 
+class Answers(nn.Module):
+    """Gives the answers that the batch holds."""
+
+    def forward(self, answers: Tensor) -> Tensor:
+        return answers
+
+
 class Refuses(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         raise ValueError("expected 3 columns in x, got 2")
@@ -92,6 +99,121 @@ def test_sets_are_solved_if_all_their_rows_are_right() -> None:
         "cells": {"a": 1.0, "b": 0.5},
         "sets": {"solved": pytest.approx(2 / 3)},
     }
+
+
+def evaluated(batch: Batch, groups: dict[str, tuple[str, ...]]) -> dict:
+    """The scores of the answers that a batch brings along."""
+    module = RelationalModule(Answers(), "classification", groups)
+    module.log = lambda *args, **kwargs: None
+    module.validation_step(batch)
+    return module.score.compute()
+
+
+def pairs(*graphs: tuple[int, list[tuple[int, int, bool]]]) -> Batch:
+    """Graphs of some nodes, and pairs (i, j, whether the answer is right)."""
+    return Batch.from_data_list(
+        [
+            Data(
+                x=torch.zeros(nodes, 1),
+                edge_label_index=torch.tensor([(i, j) for i, j, _ in told]).t(),
+                answers=torch.tensor([[0.0, float(right)] for *_, right in told]) - 0.5,
+                y=torch.ones(len(told), dtype=torch.long),
+            )
+            for nodes, told in graphs
+        ]
+    )
+
+
+def test_pairs_belong_to_the_graph_of_their_nodes() -> None:
+    # Three nodes and one; one pair and three: not the graphs of the first four nodes.
+    batch = pairs(
+        (3, [(2, 0, False)]),
+        (1, [(0, 0, True)] * 3),
+        (2, [(1, 0, True), (0, 1, False)]),
+    )
+    scores = evaluated(batch, {"sets": ("solved",)})
+    assert scores["all"] == {"all": pytest.approx(4 / 6)}
+    assert scores["sets"] == {"solved": pytest.approx(1 / 3)}
+    # Pairs that are not marked make nothing wrong; a graph without any is left out.
+    batch.y_mask = torch.tensor([0, 1, 1, 1, 1, 0]).bool()
+    scores = evaluated(batch, {"sets": ("solved",)})
+    assert scores["all"] == {"all": 1.0}
+    assert scores["sets"] == {"solved": 1.0}
+    batch.y_mask[-1] = True
+    assert evaluated(batch, {"sets": ("solved",)})["sets"] == {"solved": 0.5}
+
+
+def test_graphs_are_their_own_sets() -> None:
+    graphs = [
+        Data(x=torch.zeros(n, 1), y=torch.tensor([1]), answers=torch.tensor([[0.0, r]]))
+        for n, r in ((3, 1.0), (2, 1.0), (2, -1.0))
+    ]
+    scores = evaluated(Batch.from_data_list(graphs), {"sets": ("solved",)})
+    assert scores["sets"] == {"solved": pytest.approx(2 / 3)}
+
+
+def test_rows_of_nobody_have_no_set() -> None:
+    batch = pairs((3, [(2, 0, False)]), (1, [(0, 0, True)] * 3))
+    del batch.edge_label_index
+    batch.y = torch.ones(3, dtype=torch.long)
+    batch.answers = torch.zeros(3, 2)
+    with pytest.raises(UsageError, match="got 3 rows for 4 nodes of 2 graphs"):
+        evaluated(batch, {"sets": ("solved",)})
+
+
+def masked_batch() -> Batch:
+    """Two trajectories of three frames; of the second, the last frame is not told."""
+    walk = torch.tensor([[[0.0, 1.0], [0.0, 2.0], [0.0, 3.0]]])
+    mask = torch.ones(1, 3, dtype=torch.bool)
+    lost = walk.clone()
+    lost[0, 2] = torch.nan
+    group = torch.tensor([[0, 0, 1]])
+    return Batch.from_data_list(
+        [
+            Data(answers=walk * 0, y=walk, y_mask=mask, question_time=group),
+            Data(
+                answers=walk * 0,
+                y=lost,
+                y_mask=mask & torch.tensor([True, True, False]),
+                question_time=group,
+            ),
+        ]
+    )
+
+
+def test_the_mask_holds_for_loss_scores_and_groups() -> None:
+    batch = masked_batch()
+    groups = {"time": ("before", "final")}
+    module = RelationalModule(Answers(), "trajectory", groups)
+    logged: dict[str, tuple[float, int]] = {}
+
+    def log(name: str, value: Tensor, batch_size: int, **_: object) -> None:
+        logged[name] = (float(value), batch_size)
+
+    module.log = log
+    # Squares 1, 4, 9 and 1, 4 of five points with two coordinates.
+    assert module.training_step(batch).item() == pytest.approx(19 / 10)
+    module.validation_step(batch)
+    assert logged["val/loss"] == (pytest.approx(19 / 10), 5)
+    expected = {
+        "all": {"all": pytest.approx(9 / 5)},
+        "time": {"before": 1.5, "final": 3.0},
+    }
+    assert module.score.compute() == expected
+    # References are given all rows, as one table.
+    assert module.score_of(batch.answers, batch) == expected
+
+
+def test_a_batch_without_a_marked_row_changes_nothing() -> None:
+    batch = masked_batch()
+    batch.y_mask[:] = False
+    module = RelationalModule(Answers(), "trajectory", {"time": ("before", "final")})
+    losses = {}
+    module.log = lambda name, value, **_: losses.update({name: float(value)})
+    assert module.training_step(batch).item() == 0.0
+    module.validation_step(batch)
+    assert losses == {"train/loss": 0.0, "val/loss": 0.0}
+    assert module.score.count.tolist() == [0.0] * 3
 
 
 def test_answers_that_do_not_fit_are_refused() -> None:
