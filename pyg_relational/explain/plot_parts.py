@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 from matplotlib.axes import Axes
+from matplotlib.transforms import ScaledTranslation
 from torch import Tensor
 
 Names = Sequence[str]
@@ -90,6 +91,21 @@ def short(name: object) -> str:
     """Return a name, cut to 24 characters."""
     text = str(name)
     return text if len(text) <= 24 else f"{text[:23]}…"
+
+
+def legend_below(ax: Axes, handles: list[Any], points: float = 36.0) -> None:
+    """Write a legend in one row, so many points below the axes."""
+    down = ScaledTranslation(0.0, -points / 72, ax.figure.figure.dpi_scale_trans)
+    ax.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 0.0),
+        bbox_transform=ax.transAxes + down,
+        borderaxespad=0.0,
+        ncols=len(handles),
+        fontsize=FONT,
+        frameon=False,
+    )
 
 
 def check_path(path: str | Path | None) -> None:

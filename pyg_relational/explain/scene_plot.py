@@ -1,6 +1,7 @@
 """Pictures of scenes: objects where they are, joined by their weights."""
 
 from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -136,7 +137,7 @@ def plot_scene(
             fontsize=FONT,
             title_fontsize=FONT,
         )
-    _place_names(ax, place, [short(name) for name in labels], radii)
+    place_names(ax, place, [short(name) for name in labels], radii)
     save(ax, path)
     return ax
 
@@ -168,7 +169,7 @@ def _pair_lines(
     return entries
 
 
-def _place_names(ax: Axes, place: Tensor, names: list[str], radii: Tensor) -> None:
+def place_names(ax: Axes, place: Tensor, names: list[str], radii: Tensor) -> None:
     """Write each name where it covers no marker or other name, and few lines."""
     figure = ax.figure.figure
     figure.draw_without_rendering()
@@ -179,10 +180,14 @@ def _place_names(ax: Axes, place: Tensor, names: list[str], radii: Tensor) -> No
     taken = torch.cat([centres - reach, centres + reach], 1)
     dots = [centres[:0]]
     for line in ax.lines:
-        ends = torch.from_numpy(ax.transData.transform(line.get_xydata()))
-        if len(ends) == 2:
-            dots.append(ends[0] + torch.linspace(0, 1, 100)[:, None] * ends.diff(dim=0))
-    lines = torch.cat([torch.cat(dots) - 3, torch.cat(dots) + 3], 1)
+        points = torch.from_numpy(ax.transData.transform(line.get_xydata()))
+        between = torch.linspace(0, 1, 2 + 98 // max(1, len(points) - 1))[:, None]
+        for start, end in pairwise(points):
+            dots.append(start + between * (end - start))
+    dot = torch.cat(dots)
+    # A line has a gap where a position is not known.
+    dot = dot[~dot.isnan().any(dim=1)]
+    lines = torch.cat([dot - 3, dot + 3], 1)
     sides = torch.tensor(SIDES, dtype=torch.double).repeat(len(GAPS), 1)
     gaps = torch.tensor(GAPS).repeat_interleave(len(SIDES))[:, None] * pixels
     for centre, radius, point, name in zip(

@@ -6,7 +6,6 @@ logits or values.
 """
 
 import importlib
-import itertools
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
@@ -15,7 +14,11 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data
 
+from pyg_relational.data.temporal import TemporalGraph
 from pyg_relational.train.errors import UsageError, nearest_names
+from pyg_relational.train.pair_correlations import pair_rows
+from pyg_relational.train.tasks import task_of
+from pyg_relational.train.word_counts import word_rows, words_and_bigrams
 
 Reference = Callable[[Any, Any, Any], Tensor]
 # Inverse strength of the penalty of the logistic regression.
@@ -43,33 +46,55 @@ def bag_of_words(train: Any, val: Any, test: Any) -> Tensor:
 
     Args:
         train, val, test (Dataset): Splits whose samples hold the numbers of their words
-            ``x`` :math:`(T)` and one class ``y`` :math:`(1)`.
+            ``sentence``, else ``x``, :math:`(T)` and one class ``y`` :math:`(1)`.
 
     Raises:
         UsageError: If the samples hold something else, or scikit-learn is missing.
     """
     text = _sklearn("feature_extraction.text")
-    linear = _sklearn("linear_model")
-    words = [_word_rows(split) for split in (train, val, test)]
-    y, y_val, y_test = (_concatenated(split, "y") for split in (train, val, test))
-    counter = text.TfidfVectorizer(analyzer=_words_and_bigrams, sublinear_tf=True)
+    words = [word_rows(split) for split in (train, val, test)]
+    counter = text.TfidfVectorizer(analyzer=words_and_bigrams, sublinear_tf=True)
     x = counter.fit_transform(words[0])
-    x_val, x_test = counter.transform(words[1]), counter.transform(words[2])
+    rows = [x, counter.transform(words[1]), counter.transform(words[2])]
+    return _logistic(rows, [_concatenated(split, "y") for split in (train, val, test)])
 
-    def accuracy(model: Any) -> float:
-        return float(model.score(x_val, y_val.numpy()))
 
-    models = [
-        linear.LogisticRegression(C=c, max_iter=1000).fit(x, y.numpy())
-        for c in C_VALUES
-    ]
-    best = max(models, key=accuracy)
-    logits = torch.from_numpy(best.predict_log_proba(x_test)).float()
-    # Classes that training never shows have no chance.
-    size = int(torch.cat([y, y_val, y_test]).max()) + 1
-    output = torch.full((len(logits), size), torch.finfo(logits.dtype).min)
-    output[:, torch.from_numpy(best.classes_)] = logits
-    return output
+def correlation(train: Any, val: Any, test: Any) -> Tensor:
+    """Return the logits of a logistic regression on how alike two nodes move.
+
+    A pair is told from the correlations over time of each feature of its nodes; the
+    strength of the penalty is the one with the best validation accuracy.
+
+    Args:
+        train, val, test (Dataset): Splits whose samples are temporal graphs with pairs
+            ``edge_label_index`` :math:`(2, P)` and a class ``y`` :math:`(P)` for each.
+
+    Raises:
+        UsageError: If the samples hold something else, or scikit-learn is missing.
+    """
+    splits = (train, val, test)
+    rows = [torch.cat([pair_rows(x) for x in split]).numpy() for split in splits]
+    return _logistic(rows, [_concatenated(split, "y") for split in splits])
+
+
+def majority(train: Any, val: Any, test: Any) -> Tensor:
+    """Return the share of each class among the training targets, for every row.
+
+    Args:
+        train, val, test (Dataset): Splits with classes ``y`` :math:`(R)`; ``val`` is
+            not needed.
+
+    Raises:
+        UsageError: If ``y`` holds values.
+    """
+    y, y_test = _concatenated(train, "y"), _concatenated(test, "y")
+    if y.is_floating_point() or y.dim() != 1:
+        raise UsageError(
+            f"reference 'majority' needs classes y [R], got {list(y.shape)} of "
+            f"{y.dtype}"
+        )
+    count = torch.bincount(y, minlength=int(y_test.max()) + 1)
+    return (count / len(y)).expand(len(y_test), -1).clone()
 
 
 def mean(train: Any, val: Any, test: Any) -> Tensor:
@@ -108,36 +133,60 @@ def naive(train: Any, val: Any, test: Any) -> Tensor:
     Raises:
         UsageError: If the dataset offers none.
     """
-    if not hasattr(test, "naive_forecast"):
-        raise UsageError(
-            f"dataset {type(test).__name__} has no naive_forecast; "
-            "choose another reference"
-        )
-    return torch.cat([test.naive_forecast(sample) for sample in test])
+    return _own_forecast(test, "naive_forecast")
+
+
+def seasonal_naive(train: Any, val: Any, test: Any) -> Tensor:
+    """Return the values of one season before, for which nothing is fitted.
+
+    Args:
+        train, val, test (Dataset): Splits; ``test`` offers
+            ``seasonal_forecast(sample)``; the others are not needed.
+
+    Raises:
+        UsageError: If the dataset offers none.
+    """
+    return _own_forecast(test, "seasonal_forecast")
+
+
+def constant_velocity(train: Any, val: Any, test: Any) -> Tensor:
+    """Return the places that lead on from the last step, for which nothing is fitted.
+
+    Args:
+        train, val, test (Dataset): Splits; ``test`` offers
+            ``constant_velocity(sample)``; the others are not needed.
+
+    Raises:
+        UsageError: If the dataset offers none.
+    """
+    return _own_forecast(test, "constant_velocity")
 
 
 def ridge(train: Any, val: Any, test: Any) -> Tensor:
     """Return the values of a ridge regression on all steps of a sequence at once.
 
     One regression a column of ``y``, shared by all entities; the penalty is the one
-    with the smallest validation error.
+    with the smallest validation error. Where temporal graphs are of different length,
+    the last frames are read, as many as the shortest has; what is absent there is 0.
 
     Args:
-        train, val, test (Dataset): Splits whose samples hold sequences ``x``
-            :math:`(S, F)` of the same ``length`` :math:`(R)` and values ``y``
-            :math:`(R, C)`.
+        train, val, test (Dataset): Splits whose samples hold values ``y``
+            :math:`(R, C)`, and either sequences ``x`` :math:`(S, F)` of the same
+            ``length`` :math:`(R)`, or, in temporal graphs, frames ``x``
+            :math:`(R, T, F)`.
 
     Raises:
         UsageError: If the samples hold something else, or scikit-learn is missing.
     """
     linear = _sklearn("linear_model")
-    x, x_val, x_test = (_flat_sequences(split) for split in (train, val, test))
-    y, y_val = _values(train).numpy(), _values(val).numpy()
+    x, x_val, x_test = _flat_rows(train, val, test)
+    y, y_val = _values(train).numpy(), _values(val)
+    score = task_of(getattr(val, "task", "regression")).score
     columns = []
     for column in range(y.shape[1]):
 
-        def error(model: Any, target: Any = y_val[:, column]) -> float:
-            return float(abs(model.predict(x_val) - target).mean())
+        def error(model: Any, target: Tensor = y_val[:, column]) -> float:
+            return float(score(torch.from_numpy(model.predict(x_val)), target).mean())
 
         models = [linear.Ridge(alpha=a).fit(x, y[:, column]) for a in ALPHA_VALUES]
         columns.append(torch.from_numpy(min(models, key=error).predict(x_test)))
@@ -146,25 +195,34 @@ def ridge(train: Any, val: Any, test: Any) -> Tensor:
 
 REFERENCES: dict[str, Reference] = {
     "bag-of-words": bag_of_words,
+    "constant-velocity": constant_velocity,
+    "correlation": correlation,
+    "majority": majority,
     "mean": mean,
     "naive": naive,
     "ridge": ridge,
+    "seasonal-naive": seasonal_naive,
 }
 
 
-def _word_rows(split: Any) -> list[list[int]]:
-    first = _attribute(split[0], "x")
-    if first.dim() != 1 or first.is_floating_point() or split[0].y.shape != (1,):
-        raise UsageError(
-            f"reference 'bag-of-words' needs numbers of words x [T] and one class "
-            f"y [1] in each sample, got x {list(first.shape)} of {first.dtype} and "
-            f"y {list(split[0].y.shape)}"
-        )
-    return [sample.x.tolist() for sample in split]
+def _logistic(x: Sequence[Any], y: Sequence[Tensor]) -> Tensor:
+    """Logits for the last of three splits."""
+    linear = _sklearn("linear_model")
 
+    def accuracy(model: Any) -> float:
+        return float(model.score(x[1], y[1].numpy()))
 
-def _words_and_bigrams(ids: Sequence[int]) -> list[tuple[int, ...]]:
-    return [*((i,) for i in ids), *itertools.pairwise(ids)]
+    models = [
+        linear.LogisticRegression(C=c, max_iter=1000).fit(x[0], y[0].numpy())
+        for c in C_VALUES
+    ]
+    best = max(models, key=accuracy)
+    logits = torch.from_numpy(best.predict_log_proba(x[2])).float()
+    # Classes that training never shows have no chance.
+    size = int(torch.cat(list(y)).max()) + 1
+    output = torch.full((len(logits), size), torch.finfo(logits.dtype).min)
+    output[:, torch.from_numpy(best.classes_)] = logits
+    return output
 
 
 def _values(split: Any) -> Tensor:
@@ -174,6 +232,30 @@ def _values(split: Any) -> Tensor:
             f"this reference needs values y [R, C], got {list(y.shape)} of {y.dtype}"
         )
     return y
+
+
+def _own_forecast(test: Any, method: str) -> Tensor:
+    if not hasattr(test, method):
+        raise UsageError(
+            f"dataset {type(test).__name__} has no {method}; choose another reference"
+        )
+    return torch.cat([getattr(test, method)(sample) for sample in test])
+
+
+def _flat_rows(*splits: Any) -> list[Any]:
+    """Of each split, the steps that each row of ``y`` is told from, side by side."""
+    if not isinstance(splits[0][0], TemporalGraph):
+        return [_flat_sequences(split) for split in splits]
+    length = min(int(sample.num_frames) for split in splits for sample in split)
+    return [torch.cat([_last(x, length) for x in split]).numpy() for split in splits]
+
+
+def _last(sample: TemporalGraph, length: int) -> Tensor:
+    x, mask = _attribute(sample, "x"), _attribute(sample, "mask")
+    # The features of an absent node may be anything.
+    x = torch.where(mask.unsqueeze(2), x, 0.0)
+    # [N, T, F] -> [N, length * F]
+    return x[:, x.size(1) - length :].flatten(1)
 
 
 def _flat_sequences(split: Any) -> Any:
@@ -195,10 +277,10 @@ def _concatenated(split: Any, name: str) -> Tensor:
 
 
 def _attribute(sample: Data, name: str) -> Tensor:
-    if name not in sample:
+    value: Tensor | None = sample.get(name)
+    if value is None:
         held = ", ".join(sorted(sample.keys()))
         raise UsageError(f"this reference needs '{name}'; the samples hold {held}")
-    value: Tensor = sample[name]
     return value
 
 

@@ -1,0 +1,180 @@
+"""Weekly cases of chickenpox in the counties of Hungary."""
+
+from collections.abc import Callable
+from typing import Any
+
+from torch import Tensor
+from torch_geometric.data import Data, InMemoryDataset
+
+from pyg_relational.data.temporal import TemporalGraph
+from pyg_relational.datasets.checks import check_int
+from pyg_relational.datasets.chickenpox_series import (
+    SPLITS,
+    read_series,
+    target_weeks,
+    window_tensors,
+)
+from pyg_relational.datasets.names import check_name
+from pyg_relational.datasets.packaged import read_text
+from pyg_relational.datasets.raw_files import fetch_raw, raw_folder
+from pyg_relational.datasets.stored import (
+    collate_ragged,
+    load_stored,
+    stored_content,
+    stored_name,
+)
+
+# Part of every file name: raise it whenever the stored content changes.
+FORMAT_VERSION = 1
+FILE = "chickenpox.json"
+FOLDER = "chickenpox"
+URL = (
+    "https://raw.githubusercontent.com/benedekrozemberczki/"
+    "pytorch_geometric_temporal/master/dataset/chickenpox.json"
+)
+SHA256 = "724b48cfb274b2ecbb855bdb99b970b5ef9dd3671694fa477435dc1e08293735"
+SEASON = 52
+
+
+class Chickenpox(InMemoryDataset):
+    r"""The next week of chickenpox in the 20 counties of Hungary, from `"Chickenpox
+    Cases in Hungary: a Benchmark Dataset for Spatiotemporal Signal Processing with
+    Graph Neural Networks" <https://arxiv.org/abs/2102.08100>`_.
+
+    One sample a week :math:`w` from week 4 on: the weeks before it, at most `window` of
+    them, and the values of week :math:`w` as targets. With `window=4` these are the
+    samples of PyTorch Geometric Temporal. The targets are the same for every `window`,
+    early samples are shorter.
+
+    The values are those of the file, which are standardised changes of the weekly
+    number of cases: a county whose number stays as it is has a value near 0.
+
+    The splits follow each other in time: the first `train_share` of the targets are
+    trained on, the last fifth of those apart for validation; the rest is for test. The
+    windows of a split look back into the one before.
+
+    Args:
+        root (str): Folder of the dataset; files go to `root/raw` and
+            `root/processed`. The file `chickenpox/chickenpox.json` in the folder that
+            the environment variable `PYG_RELATIONAL_DATA` names is read there.
+        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
+        window (int, optional): Weeks that a sample shows at most; the whole past for
+            `None`, so that a recurrent model has read all of it. (default: `4`)
+        train_share (float): Share of the targets for training and validation, above 0
+            and below 1. (default: `0.2`)
+        transform (Callable, optional): Applied on every access. (default: `None`)
+        pre_transform (Callable, optional): Applied before storing; its `repr` is part
+            of the file name. (default: `None`)
+        pre_filter (Callable, optional): Keeps the samples for which it is true; its
+            `repr` is part of the file name. (default: `None`)
+        force_reload (bool): Make the stored file again. (default: `False`)
+
+    Shapes:
+        - **x:** `[20, T, 1]` the values of each county in each week before
+        - **edge_index:** `[2, 102]` neighbours, both ways, and each county itself
+        - **node_id**, **entity:** `[20]` index into `counties`
+        - **y:** `[20, 1]` the values of the week to forecast
+        - **week:** `[1]` number of that week
+
+    Raises:
+        OSError: The file has to be fetched and cannot be, or `root` cannot be written.
+        TypeError: `window` or `train_share` is of another type.
+        ValueError: `split` is unknown, a number is out of range, or the file is wrong;
+            county and week are named.
+    """
+
+    task = "forecast"
+    kind = "node"
+    data_class = TemporalGraph
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        window: int | None = 4,
+        train_share: float = 0.2,
+        transform: Callable[[Data], Data] | None = None,
+        pre_transform: Callable[[Data], Data] | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        self.split = check_name("split", split, SPLITS)
+        self.window = None if window is None else check_int("window", window, 1)
+        self.train_share = _checked_share(train_share)
+        super().__init__(str(root), transform, pre_transform, pre_filter)
+        content = load_stored(self, self._generate, force_reload=force_reload)
+        self.counties: tuple[str, ...] = tuple(content["counties"])
+        # [W, 20], all weeks of the file.
+        self.series: Tensor = content["series"]
+
+    @property
+    def raw_dir(self) -> str:
+        return raw_folder(self.root, FILE, FOLDER)
+
+    @property
+    def raw_file_names(self) -> str:
+        return FILE
+
+    @property
+    def processed_file_names(self) -> str:
+        window = "-all" if self.window is None else self.window
+        name = f"{self.split}-window{window}-train{self.train_share!r}"
+        return stored_name(self, f"{name}-v{FORMAT_VERSION}")
+
+    @property
+    def has_download(self) -> bool:
+        # PyG would fetch the file even where the samples are stored.
+        return False
+
+    @staticmethod
+    def metric_groups() -> dict[str, tuple[str, ...]]:
+        """Returns the groups by which values are scored: there are none."""
+        return {}
+
+    def download(self) -> None:
+        """Fetches the file of PyTorch Geometric Temporal."""
+        fetch_raw(URL, self.raw_paths[0], SHA256)
+
+    def naive_forecast(self, data: Data) -> Tensor:
+        """Returns the values of the week before, `[20, 1]`.
+
+        Args:
+            data (Data): A sample or a batch of this dataset.
+        """
+        return self._values(data.week - 1)
+
+    def seasonal_forecast(self, data: Data) -> Tensor:
+        """Returns the values of 52 weeks before, `[20, 1]`; those of the week before
+        where less than a year is past.
+
+        Args:
+            data (Data): A sample or a batch of this dataset.
+        """
+        past = data.week - SEASON
+        return self._values(past.where(past >= 0, data.week - 1))
+
+    def _values(self, weeks: Tensor) -> Tensor:
+        # [B, N] -> [B * N, 1]
+        return self.series[weeks].view(-1, 1).float()
+
+    def _generate(self) -> dict[str, Any]:
+        self._download()
+        series = read_series(read_text(self.raw_paths[0]))
+        weeks = target_weeks(len(series.values), self.train_share, self.split)
+        rows, counts = window_tensors(series, weeks, self.window)
+        samples = collate_ragged(rows, counts, data_class=TemporalGraph)
+        return {
+            **stored_content(self, *samples),
+            "counties": list(series.counties),
+            "series": series.values,
+        }
+
+
+def _checked_share(value: float) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"Expected `train_share` to be a number, got {value!r}.")
+    if not 0 < value < 1:
+        raise ValueError(
+            f"Expected `train_share` to be above 0 and below 1, got {value!r}."
+        )
+    return float(value)

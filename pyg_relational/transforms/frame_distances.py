@@ -1,0 +1,63 @@
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+from torch_geometric.data import Data
+from torch_geometric.data.datapipes import functional_transform
+from torch_geometric.transforms import BaseTransform
+
+from pyg_relational.ops import batch_to_ptr, fully_connected_edges
+
+
+@functional_transform("frame_distances")
+class FrameDistances(BaseTransform):
+    r"""Joins all nodes of a :class:`~pyg_relational.data.TemporalGraph` that are in a
+    frame together, with their distance in that frame as edge feature.
+
+    .. math::
+        \mathbf{e}^{(t)}_{j,i} = \Vert \mathbf{p}^{(t)}_i - \mathbf{p}^{(t)}_j \Vert
+        \, / \, s
+
+    Edges go both ways and have their frame in :obj:`edge_time`; a node is not joined
+    to itself. The distance between two nodes is what an MLP on their positions has to
+    find out first. Works on a graph and on a batch.
+
+    Args:
+        columns (list of int): The columns of :obj:`x` that hold the position.
+        scale (float): The unit of length :math:`s`. (default: :obj:`1.0`)
+
+    Raises:
+        ValueError: If there are edges already, or :obj:`scale` is not positive.
+    """
+
+    def __init__(self, columns: Sequence[int], scale: float = 1.0) -> None:
+        if scale <= 0:
+            raise ValueError(f"'scale' must be positive (got {scale})")
+        self.columns, self.scale = list(columns), scale
+
+    def forward(self, data: Data) -> Data:
+        r"""Adds the edges."""
+        if data.get("edge_index") is not None:
+            raise ValueError(
+                "'data' must have no edges yet, they would be lost (got "
+                f"{data.num_edges}); leave 'FrameDistances' out"
+            )
+        x, mask = data.x, data.mask
+        pairs = fully_connected_edges(_ptr(data, mask), self_pairs=False)
+        pair, time = mask[pairs].all(dim=0).nonzero(as_tuple=True)
+        source, target = pairs[:, pair]
+        position = x[..., self.columns]
+        apart = position[target, time] - position[source, time]
+        data.edge_index, data.edge_time = pairs[:, pair], time
+        data.edge_attr = apart.norm(dim=-1, keepdim=True) / self.scale
+        return data
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.columns}, scale={self.scale})"
+
+
+def _ptr(data: Data, mask: Tensor) -> Tensor:
+    batch = data.get("batch")
+    if batch is None:
+        return torch.tensor([0, mask.size(0)], device=mask.device)
+    return batch_to_ptr(batch, data.num_frames.numel())

@@ -1,0 +1,274 @@
+import math
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pyg_relational.datasets import physical_systems_simulator as simulator
+from pyg_relational.datasets.physical_systems_simulator import (
+    Systems,
+    energy,
+    energy_drift,
+    kinetic_energy,
+    path_energy,
+    potential_energy,
+    simulate,
+)
+
+
+def systems(softening=None, count=3, masses=4, seed=0, spread=0.7):
+    """Masses of different weight, with couplings of both signs unless on springs."""
+    rng = np.random.default_rng(seed)
+    coupling = rng.uniform(
+        0.2 if softening is None else -0.5, 1, (count, masses, masses)
+    )
+    coupling = np.triu(coupling, k=1)
+    return Systems(
+        rng.normal(0, spread, (count, masses, 2)),
+        rng.normal(0, 0.5, (count, masses, 2)),
+        coupling + coupling.transpose(0, 2, 1),
+        rng.uniform(0.5, 2, (count, masses)),
+        softening,
+    )
+
+
+def looped(start, frames, frame_time, steps, box):
+    """Positions and velocities `[N][T][2]` of one simulation, mass by mass."""
+    dt, masses = frame_time / steps, range(len(start.mass[0]))
+    x = start.position[0].tolist()
+    v = start.velocity[0].tolist()
+
+    def pull(i):
+        total = [0.0, 0.0]
+        for j in masses:
+            d = [x[j][0] - x[i][0], x[j][1] - x[i][1]]
+            strength = start.coupling[0, i, j]
+            if start.softening is not None:
+                strength /= math.hypot(*d, start.softening) ** 3
+            total[0] += strength * d[0]
+            total[1] += strength * d[1]
+        return [t / start.mass[0, i] for t in total]
+
+    def kick():
+        for i, a in enumerate([pull(i) for i in masses]):
+            for k in range(2):
+                v[i][k] += dt / 2 * a[k]
+
+    seen = [([p[:] for p in x], [p[:] for p in v])]
+    for _ in range(frames - 1):
+        for _ in range(steps):
+            kick()
+            for i in masses:
+                for k in range(2):
+                    x[i][k] += dt * v[i][k]
+                    if box is not None and abs(x[i][k]) > box:
+                        x[i][k] = math.copysign(2 * box, x[i][k]) - x[i][k]
+                        v[i][k] = -v[i][k]
+            kick()
+        seen.append(([p[:] for p in x], [p[:] for p in v]))
+    # [T, 2, N, 2] -> [2, N, T, 2]
+    return np.array(seen).transpose(1, 2, 0, 3)
+
+
+@pytest.mark.parametrize("softening", [None, 0.3])
+@pytest.mark.parametrize("box", [None, 1.5])
+def test_equals_a_loop_over_masses(softening, box):
+    start = systems(softening, masses=3, spread=0.5)
+    frames = simulate(start, 30, 0.1, 4, box)
+    expected = looped(start, 30, 0.1, 4, box)
+    np.testing.assert_allclose(frames.position[0], expected[0], atol=1e-11)
+    np.testing.assert_allclose(frames.velocity[0], expected[1], atol=1e-11)
+    if box is not None:
+        # A wall was met.
+        open_air = simulate(start, 30, 0.1, 4).position[0]
+        assert np.abs(open_air - expected[0]).max() > 0.1
+
+
+def springs_exactly(start, times):
+    """Positions `[S, N, T, 2]` by the eigenvectors of the equation of motion."""
+    laplacian = -start.coupling.copy()
+    masses = range(start.mass.shape[1])
+    laplacian[:, masses, masses] += start.coupling.sum(axis=-1)
+    root = np.sqrt(start.mass)[..., None]
+    values, vectors = np.linalg.eigh(laplacian / root / root.transpose(0, 2, 1))
+    place = vectors.transpose(0, 2, 1) @ (root * start.position)
+    speed = vectors.transpose(0, 2, 1) @ (root * start.velocity)
+    omega = np.sqrt(values.clip(1e-12))[..., None, None]
+    t = times[:, None]
+    modes = np.cos(omega * t) * place[:, :, None] + (
+        np.sin(omega * t) / omega * speed[:, :, None]
+    )
+    return np.einsum("snm,smtd->sntd", vectors, modes) / root[..., None]
+
+
+def test_springs_follow_the_exact_solution_to_second_order():
+    start, times = systems(), np.arange(40) * 0.1
+    exact = springs_exactly(start, times)
+    errors = [
+        np.abs(simulate(start, 40, 0.1, steps).position - exact).max()
+        for steps in (4, 8, 16)
+    ]
+    assert errors[0] < 2e-3
+    ratios = np.array(errors[:-1]) / errors[1:]
+    np.testing.assert_allclose(ratios, 4, atol=0.1)
+
+
+@pytest.mark.parametrize("softening", [None, 0.3])
+def test_energy_stays_to_second_order(softening):
+    start = systems(softening, count=20)
+    drifts = [
+        np.median(energy_drift(simulate(start, 50, 0.1, steps))) for steps in (10, 20)
+    ]
+    assert drifts[0] < 1e-3
+    assert drifts[0] / drifts[1] == pytest.approx(4, rel=0.1)
+
+
+def test_energy_does_not_creep_away():
+    # A method that is not symplectic, such as Euler's, loses or gains all the time.
+    start = systems(count=10)
+    frames = simulate(start, 4001, 0.1, 2)
+    total = energy(frames)
+    early = np.abs(total[:, :401] / total[:, :1] - 1).max(axis=1)
+    late = np.abs(total[:, -400:] / total[:, :1] - 1).max(axis=1)
+    assert (late < 1.5 * early).all()
+    assert (late < 0.01).all()
+
+
+@pytest.mark.parametrize("softening", [None, 0.3])
+def test_energy_equals_a_loop_over_pairs(softening):
+    start = systems(softening)
+    frames = simulate(start, 5)
+    for s in range(3):
+        for t in range(5):
+            x, v = frames.position[s, :, t], frames.velocity[s, :, t]
+            kinetic = sum(start.mass[s, i] * (v[i] ** 2).sum() / 2 for i in range(4))
+            potential = 0.0
+            for i in range(4):
+                for j in range(i):
+                    c, r = start.coupling[s, i, j], np.linalg.norm(x[i] - x[j])
+                    if softening is None:
+                        potential += c * r**2 / 2
+                    else:
+                        potential -= c / math.hypot(r, softening)
+            assert kinetic_energy(frames)[s, t] == pytest.approx(kinetic)
+            assert potential_energy(frames)[s, t] == pytest.approx(potential)
+    np.testing.assert_allclose(energy(frames)[:, 0], energy(start))
+    np.testing.assert_allclose(
+        energy(start), kinetic_energy(start) + potential_energy(start)
+    )
+
+
+@pytest.mark.parametrize("softening", [None, 0.3])
+def test_energy_of_places_alone(softening):
+    frames = simulate(systems(softening), 12, 0.02)
+    blind = replace(frames, position=np.nan, velocity=np.nan)
+    told = path_energy(blind, frames.position, 0.02)
+    np.testing.assert_allclose(told, energy(frames)[:, 2:-2], rtol=0, atol=1e-4)
+    # Not so of places that are no motion of these masses.
+    wrong = path_energy(blind, frames.position, 0.04)
+    assert np.abs(wrong - energy(frames)[:, 2:-2]).min() > 0.05
+
+
+def test_drift_is_the_largest_deviation_of_any_frame():
+    start = systems(0.3, count=1)
+    # All attract: the potential energy is negative.
+    start = replace(start, coupling=np.abs(start.coupling))
+    frames = simulate(start, 3)
+    # As if the second frame were of another energy.
+    velocity = frames.velocity.copy()
+    velocity[:, :, 1] *= 2
+    changed = replace(frames, velocity=velocity)
+    scale = kinetic_energy(start) + abs(potential_energy(start))
+    expected = 3 * kinetic_energy(frames)[:, 1] / scale
+    np.testing.assert_allclose(energy_drift(changed), expected, rtol=1e-2)
+
+
+@pytest.mark.parametrize("softening", [None, 0.3])
+@given(seed=st.integers(0, 2**31), masses=st.integers(1, 6))
+@settings(max_examples=15, deadline=None)
+def test_momentum_stays_without_walls(softening, seed, masses):
+    start = systems(softening, masses=masses, seed=seed)
+    frames = simulate(start, 20)
+    # [S, T, 2]
+    momentum = np.einsum("sn,sntd->std", start.mass, frames.velocity)
+    np.testing.assert_allclose(momentum, momentum[:, :1].repeat(20, 1), atol=1e-11)
+    (x, y), (vx, vy) = (
+        np.moveaxis(frames.position, -1, 0),
+        np.moveaxis(frames.velocity, -1, 0),
+    )
+    turning = np.einsum("sn,snt->st", start.mass, x * vy - y * vx)
+    np.testing.assert_allclose(turning, turning[:, :1].repeat(20, 1), atol=1e-10)
+
+
+@pytest.mark.parametrize("softening", [None, 0.3])
+@pytest.mark.parametrize("box", [None, 2.5])
+@given(seed=st.integers(0, 2**31))
+@settings(max_examples=10, deadline=None)
+def test_time_runs_backwards_too(softening, box, seed):
+    start = systems(softening, seed=seed)
+    there = simulate(start, 25, 0.1, 5, box)
+    last = replace(
+        there, position=there.position[:, :, -1], velocity=there.velocity[:, :, -1]
+    )
+    back = simulate(last, 25, -0.1, 5, box)
+    np.testing.assert_allclose(back.position[:, :, ::-1], there.position, atol=1e-8)
+    np.testing.assert_allclose(back.velocity[:, :, ::-1], there.velocity, atol=1e-8)
+
+
+@given(
+    place=st.floats(-2, 2),
+    speed=st.floats(-100, 100),
+    frames=st.integers(2, 5),
+)
+@settings(max_examples=60, deadline=None)
+def test_free_masses_bounce_between_the_walls(place, speed, frames):
+    start = Systems(
+        np.array([[[place, 0.0]]]),
+        np.array([[[speed, 0.0]]]),
+        np.zeros((1, 1, 1)),
+        np.ones((1, 1)),
+    )
+    out = simulate(start, frames, 0.5, 2, 2.0)
+    assert np.abs(out.position).max() <= 2
+    for t in range(frames):
+        # A path that comes back is a triangular wave, 8 long for walls at -2 and 2.
+        phase = (place + speed * 0.5 * t + 2) % 8
+        expected = min(phase, 8 - phase) - 2
+        assert out.position[0, 0, t, 0] == pytest.approx(expected, abs=1e-9)
+    np.testing.assert_allclose(np.abs(out.velocity[..., 0]), abs(speed))
+
+
+def test_frames_go_on_from_any_frame():
+    start = systems(0.3)
+    whole = simulate(start, 21, box=2.0)
+    middle = replace(
+        start, position=whole.position[:, :, 10], velocity=whole.velocity[:, :, 10]
+    )
+    rest = simulate(middle, 11, box=2.0)
+    np.testing.assert_array_equal(rest.position, whole.position[:, :, 10:])
+
+
+def test_simulations_do_not_depend_on_each_other(monkeypatch):
+    start = systems(0.3, count=7)
+    whole = simulate(start, 5)
+    monkeypatch.setattr(simulator, "CHUNK", 3)
+    parts = simulate(start, 5)
+    np.testing.assert_array_equal(whole.position, parts.position)
+    np.testing.assert_array_equal(whole.velocity, parts.velocity)
+    np.testing.assert_array_equal(whole.position[:, :, 0], start.position)
+
+
+@pytest.mark.parametrize(
+    ("changes", "arguments", "message"),
+    [
+        ({}, {"num_frames": 0}, "`num_frames` to be at least 1, got 0"),
+        ({}, {"steps_per_frame": 0}, "`steps_per_frame` to be at least 1, got 0"),
+        ({}, {"box": 0.1}, r"start within `box` 0.1, got .* give a larger `box`"),
+        ({"softening": 0.0}, {}, "`softening` to be positive, got 0.0"),
+    ],
+)
+def test_wrong_numbers_are_named(changes, arguments, message):
+    with pytest.raises(ValueError, match=message):
+        simulate(replace(systems(), **changes), **({"num_frames": 2} | arguments))
