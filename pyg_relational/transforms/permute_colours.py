@@ -2,7 +2,7 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
-from pyg_relational.datasets import SortOfCLEVR
+from pyg_relational.datasets.sort_of_clevr import SortOfCLEVR
 
 
 class PermuteColours(BaseTransform):

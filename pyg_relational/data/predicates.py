@@ -1,0 +1,257 @@
+"""Named predicates: what people say about two or three objects."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+
+from torch import Tensor
+
+from pyg_relational.data.relations_columns import Attribute, Objects
+from pyg_relational.data.relations_pairs import Predicate
+
+
+def larger(attribute: str = "size", margin: float = 0.0) -> Predicate:
+    r"""A value of :math:`a` exceeds that of :math:`b`, by more than a margin:
+    :math:`a - b > m`.
+
+    With the same margin :func:`larger`, :func:`smaller` and the tolerance of
+    :func:`same` share out all pairs: just one of them holds. Without a margin, equal
+    values are neither larger nor smaller.
+
+    Args:
+        attribute (str): What is compared; it must have one column. Values standardised
+            by a positive scale keep their order. (default: :obj:`"size"`)
+        margin (float): In units of the attribute. (default: :obj:`0.0`)
+    """
+    name = "larger" if attribute == "size" else f"larger_{attribute}"
+    return Predicate(name, 2, _exceeds(attribute, None, margin))
+
+
+def smaller(attribute: str = "size", margin: float = 0.0) -> Predicate:
+    r"""The inverse of :func:`larger`: :math:`b - a > m`.
+
+    Args:
+        attribute (str): As in :func:`larger`. (default: :obj:`"size"`)
+        margin (float): As in :func:`larger`. (default: :obj:`0.0`)
+    """
+    name = "smaller" if attribute == "size" else f"smaller_{attribute}"
+    return _swapped(name, larger(attribute, margin))
+
+
+def same(attribute: str, tolerance: float = 0.0) -> Predicate:
+    r"""Two objects have the same value: no column of the attribute differs by more than
+    a tolerance. With a tolerance it is not transitive.
+
+    Args:
+        attribute (str): What is compared, numbers or categories in one or more
+            columns.
+        tolerance (float): In units of the attribute. (default: :obj:`0.0`)
+    """
+    limit = _limit("tolerance", tolerance)
+
+    def function(a: Objects, b: Objects) -> Tensor:
+        difference = a.matrix(attribute) - b.matrix(attribute)
+        return (difference.abs() <= limit).all(dim=1)
+
+    return Predicate(f"same_{attribute}", 2, function)
+
+
+def right_of(position: Attribute = "position", margin: float = 0.0) -> Predicate:
+    r"""The first coordinate of :math:`a` exceeds that of :math:`b`, by more than a
+    margin.
+
+    Args:
+        position (str or tuple of str): The attribute whose columns are the
+            coordinates, or an attribute for each. (default: :obj:`"position"`)
+        margin (float): In units of the position. (default: :obj:`0.0`)
+    """
+    return Predicate("right_of", 2, _exceeds(position, 0, margin))
+
+
+def left_of(position: Attribute = "position", margin: float = 0.0) -> Predicate:
+    r"""The inverse of :func:`right_of`, with the same arguments."""
+    return _swapped("left_of", right_of(position, margin))
+
+
+def above(
+    position: Attribute = "position", margin: float = 0.0, y_down: bool = False
+) -> Predicate:
+    r"""The second coordinate of :math:`a` exceeds that of :math:`b`, by more than a
+    margin.
+
+    Args:
+        position (str or tuple of str): As in :func:`right_of`.
+            (default: :obj:`"position"`)
+        margin (float): As in :func:`right_of`. (default: :obj:`0.0`)
+        y_down (bool): Whether the second coordinate grows downwards, as in images.
+            (default: :obj:`False`)
+    """
+    upwards = Predicate("above", 2, _exceeds(position, 1, margin))
+    return _swapped("above", upwards) if y_down else upwards
+
+
+def below(
+    position: Attribute = "position", margin: float = 0.0, y_down: bool = False
+) -> Predicate:
+    r"""The inverse of :func:`above`, with the same arguments."""
+    return _swapped("below", above(position, margin, y_down))
+
+
+def near(distance: float, position: Attribute = "position") -> Predicate:
+    r"""Two objects are at most a distance apart:
+    :math:`\Vert \mathbf{p}_a - \mathbf{p}_b \Vert \leq d`.
+
+    Args:
+        distance (float): In units of the position, which must not have been
+            standardised if these are to mean anything.
+        position (str or tuple of str): As in :func:`right_of`.
+            (default: :obj:`"position"`)
+    """
+    limit = _limit("distance", distance)
+
+    def function(a: Objects, b: Objects) -> Tensor:
+        difference = _real(a.matrix(position) - b.matrix(position))
+        return difference.norm(dim=1) <= limit
+
+    return Predicate(f"near_{distance:g}", 2, function)
+
+
+def inside(
+    position: Attribute = "position", size: Attribute = "size", tolerance: float = 0.0
+) -> Predicate:
+    r"""The box of :math:`a` lies within the box of :math:`b`: along each axis
+    :math:`|p_a - p_b| + (s_a - s_b) / 2 \leq t`. Equal boxes are inside each other.
+
+    Objects fill boxes along the axes, with the centre :math:`\mathbf{p}` and the
+    lengths :math:`\mathbf{s}`; both must be in the same units, not standardised.
+
+    Args:
+        position (str or tuple of str): The centres, as in :func:`right_of`.
+            (default: :obj:`"position"`)
+        size (str or tuple of str): The length of a box along every axis, one column,
+            or along each, as many columns as coordinates. (default: :obj:`"size"`)
+        tolerance (float): How far a box may stick out. (default: :obj:`0.0`)
+    """
+    limit = _limit("tolerance", tolerance)
+
+    def function(a: Objects, b: Objects) -> Tensor:
+        apart, of_a, of_b = _boxes(a, b, position, size)
+        return (apart + (of_a - of_b) / 2 <= limit).all(dim=1)
+
+    return Predicate("inside", 2, function)
+
+
+def touching(
+    position: Attribute = "position", size: Attribute = "size", tolerance: float = 1e-6
+) -> Predicate:
+    r"""The boxes of two objects meet, but do not overlap: the largest gap along an
+    axis, :math:`|p_a - p_b| - (s_a + s_b) / 2`, is zero up to a tolerance.
+
+    Args:
+        position (str or tuple of str): As in :func:`inside`.
+            (default: :obj:`"position"`)
+        size (str or tuple of str): As in :func:`inside`. (default: :obj:`"size"`)
+        tolerance (float): The largest gap or overlap; computed positions seldom meet
+            exactly. (default: :obj:`1e-6`)
+    """
+    limit = _limit("tolerance", tolerance)
+    return Predicate(
+        "touching", 2, lambda a, b: _gap(a, b, position, size).abs() <= limit
+    )
+
+
+def overlapping(
+    position: Attribute = "position", size: Attribute = "size", tolerance: float = 1e-6
+) -> Predicate:
+    r"""The boxes of two objects share more than their border: with the same tolerance,
+    what overlaps does not touch.
+
+    Args:
+        position (str or tuple of str): As in :func:`inside`.
+            (default: :obj:`"position"`)
+        size (str or tuple of str): As in :func:`inside`. (default: :obj:`"size"`)
+        tolerance (float): As in :func:`touching`. (default: :obj:`1e-6`)
+    """
+    limit = _limit("tolerance", tolerance)
+    return Predicate("overlapping", 2, lambda a, b: _gap(a, b, position, size) < -limit)
+
+
+def between(position: Attribute = "position", width: float = 0.25) -> Predicate:
+    r"""Three objects: :math:`a` lies between :math:`b` and :math:`c`. Its projection
+    falls inside the segment from :math:`b` to :math:`c`, and it is no farther from
+    the segment than :obj:`width` times the segment's length.
+
+    Nothing is between two objects at the same place.
+
+    Args:
+        position (str or tuple of str): As in :func:`right_of`.
+            (default: :obj:`"position"`)
+        width (float): The share of the segment's length. (default: :obj:`0.25`)
+    """
+    limit = _limit("width", width)
+
+    def function(a: Objects, b: Objects, c: Objects) -> Tensor:
+        start = b.matrix(position)
+        to_a = _real(a.matrix(position) - start)
+        to_c = _real(c.matrix(position) - start)
+        share = (to_a * to_c).sum(dim=1) / to_c.square().sum(dim=1)
+        aside = (to_a - share.unsqueeze(1) * to_c).norm(dim=1)
+        # At one place 'share' is NaN, and comparisons with it do not hold.
+        return (share > 0) & (share < 1) & (aside <= limit * to_c.norm(dim=1))
+
+    return Predicate("between", 3, function)
+
+
+def _exceeds(
+    attribute: Attribute, axis: int | None, margin: float
+) -> Callable[[Objects, Objects], Tensor]:
+    """Compares one column; without an axis there must be just one."""
+    limit = _limit("margin", margin)
+
+    def function(a: Objects, b: Objects) -> Tensor:
+        difference = a.matrix(attribute) - b.matrix(attribute)
+        width = difference.size(1)
+        if (axis is None and width != 1) or width <= (axis or 0):
+            need = "one column" if axis is None else f"at least {axis + 1} columns"
+            raise ValueError(
+                f"the attribute {attribute!r} must have {need} to be compared (got "
+                f"{width}); change its entry in 'columns'"
+            )
+        return difference[:, axis or 0] > limit
+
+    return function
+
+
+def _swapped(name: str, item: Predicate) -> Predicate:
+    return Predicate(name, 2, lambda a, b: item.function(b, a))
+
+
+def _gap(a: Objects, b: Objects, position: Attribute, size: Attribute) -> Tensor:
+    apart, of_a, of_b = _boxes(a, b, position, size)
+    return (apart - (of_a + of_b) / 2).amax(dim=1)
+
+
+def _boxes(
+    a: Objects, b: Objects, position: Attribute, size: Attribute
+) -> tuple[Tensor, Tensor, Tensor]:
+    """How far centres are apart along each axis, and the lengths of both boxes."""
+    apart = (a.matrix(position) - b.matrix(position)).abs()
+    lengths = a.matrix(size), b.matrix(size)
+    if lengths[0].size(1) not in (1, apart.size(1)):
+        raise ValueError(
+            f"the attribute {size!r} must have one column, or {apart.size(1)} as "
+            f"{position!r} has (got {lengths[0].size(1)}); change its entry in "
+            f"'columns'"
+        )
+    return apart, *lengths
+
+
+def _real(value: Tensor) -> Tensor:
+    return value if value.is_floating_point() else value.double()
+
+
+def _limit(name: str, value: float) -> float:
+    if not isinstance(value, int | float) or not 0 <= value < math.inf:
+        raise ValueError(f"'{name}' must be a number of at least 0 (got {value!r})")
+    return value
