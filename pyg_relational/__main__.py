@@ -13,6 +13,7 @@ EXTRA_PACKAGES = {
     "torchmetrics": "train",
     "yaml": "train",
     "ogb": "ogb",
+    "rdkit": "ogb",
     "psutil": "bench",
     "pykeops": "bench",
     "optuna": "tune",

@@ -84,6 +84,27 @@ TUNE_TRAIN_OPTIONS = (
 )
 
 
+CONVERT_OPTIONS: tuple[tuple[str, Any, Any, str], ...] = (
+    ("--targets", list[str], [], "attributes to learn: '[graph.answer]'"),
+    ("--edge-type", str, None, "edge attribute that names the relation (null: none)"),
+    ("--relations", Literal["edges", "labels", "both"], "edges", "what edges become"),
+    ("--leave-out", list[str], [], "attributes without features: '[node.name]'"),
+    (
+        "--category",
+        Literal["one-hot", "index"],
+        "one-hot",
+        "how categories are encoded",
+    ),
+    ("--unseen", Literal["slot", "error"], "slot", "what unseen categories are"),
+    ("--schema", str, None, "schema.json to use (null: from the scenes)"),
+    ("--split", list[float], [0.8, 0.1, 0.1], "shares: training, validation, test"),
+    ("--seed", NonNegativeInt, 0, "which scenes go where"),
+    ("--bad", Literal["fail", "skip"], "fail", "what a bad scene does"),
+    ("--shard-size", PositiveInt, 1000, "files or lines in a shard"),
+    ("--workers", PositiveInt, 1, "processes that read and encode"),
+)
+
+
 class Parser(ArgumentParser):
     """An argument parser whose errors are one line and name the nearest options."""
 
@@ -150,6 +171,7 @@ def build_parser(argv: list[str]) -> Parser:
         "predict": _predict_parser(),
         "explain": _explain_parser(),
         "tables": _tables_parser(),
+        "convert": _convert_parser(),
         "benchmark": _benchmark_parser(argv),
     }
     for name, sub in parsers.items():
@@ -261,6 +283,19 @@ def _tables_parser() -> Parser:
     return parser
 
 
+def _convert_parser() -> Parser:
+    parser = Parser(
+        description="Turn files of scenes into a dataset with schema and report.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("input", type=str, help="folder or file: .json .jsonl .graphml .gml [.gz]")
+    add("out", type=str, help="folder of the dataset; continued if interrupted")
+    for name, kind, default, text in CONVERT_OPTIONS:
+        add(name, type=kind, default=default, help=text)
+    return parser
+
+
 def _benchmark_parser(argv: list[str]) -> Parser:
     parser = Parser(
         description="Run a benchmark, print its figures.", allow_abbrev=False
@@ -278,12 +313,14 @@ def _benchmark_parser(argv: list[str]) -> Parser:
 
 
 def _add_function(parser: Parser, function: Callable[..., Any]) -> None:
-    """Adds a function's arguments as options; a bool is a switch without a value."""
-    switches = [
-        name
-        for name, parameter in inspect.signature(function).parameters.items()
-        if parameter.default is False
-    ]
-    parser.add_function_arguments(function, skip=set(switches))
+    """Adds a function's arguments as options; a bool is a switch without a value, and
+    several names follow one option."""
+    parameters = inspect.signature(function).parameters
+    switches = [n for n, parameter in parameters.items() if parameter.default is False]
+    names = [n for n, p in parameters.items() if p.annotation == list[str] | None]
+    parser.add_function_arguments(function, skip={*switches, *names})
+    for name in names:
+        option, text = f"--{name.replace('_', '-')}", "one or more names (null: all)"
+        parser.add_argument(option, type=str, nargs="+", default=None, help=text)
     for name in switches:
         parser.add_argument(f"--{name.replace('_', '-')}", action="store_true")

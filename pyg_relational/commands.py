@@ -216,6 +216,35 @@ def tables_command(options: Options, argv: list[str]) -> int:
     return 0
 
 
+def convert_command(options: Options, argv: list[str]) -> int:
+    """Convert files of scenes, print what came of them."""
+    from pyg_relational.data.convert import Conversion, convert
+
+    names = ("targets", "edge_type", "relations", "leave_out", "category", "unseen")
+    out = Path(options["out"])
+    how = Conversion(
+        options={name: options[name] for name in names},
+        schema=options["schema"] and Path(options["schema"]),
+        split=tuple(options["split"]),
+        seed=int(options["seed"]),
+        bad=options["bad"],
+        shard_size=int(options["shard_size"]),
+        workers=int(options["workers"]),
+        progress=sys.stderr.isatty(),
+    )
+    try:
+        report = convert(Path(options["input"]), out, how)
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+    except KeyboardInterrupt:
+        print("interrupted; the same command continues", file=sys.stderr)
+        return 1
+    shares = ", ".join(f"{count} {name}" for name, count in report["splits"].items())
+    print(f"{report['scenes']} scenes ({shares}), {len(report['bad'])} bad ones")
+    print(f"dataset: {out}, report: {out / 'report.md'}")
+    return 0
+
+
 def benchmark_command(options: Options, argv: list[str]) -> int:
     """Run a benchmark with its own options, print its summary, or else JSON."""
     from pyg_relational.train.environment import keep_freed_memory
@@ -281,5 +310,6 @@ COMMANDS = {
     "predict": predict_command,
     "explain": explain_command,
     "tables": tables_command,
+    "convert": convert_command,
     "benchmark": benchmark_command,
 }

@@ -23,7 +23,8 @@ def run(code: str) -> str:
 
 def test_the_library_imports_no_extra() -> None:
     code = (
-        "import sys, pyg_relational as p; p.ops, p.nn, p.models, p.datasets, p.testing;"
+        "import sys, pyg_relational as p;"
+        "p.ops, p.nn, p.models, p.data, p.datasets, p.testing;"
         f"print([name for name in {EXTRAS} if name in sys.modules])"
     )
     assert run(code).strip() == "[]"

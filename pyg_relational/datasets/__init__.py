@@ -1,8 +1,19 @@
 """Datasets: generators, downloads and their caches."""
 
 from pyg_relational.datasets.babi import BAbI
+from pyg_relational.datasets.chickenpox import Chickenpox
 from pyg_relational.datasets.movie_reviews import MovieReviews
+from pyg_relational.datasets.moving_shapes import MovingShapes
+from pyg_relational.datasets.nlvr import NLVR
 from pyg_relational.datasets.nth_farthest import NthFarthest
+from pyg_relational.datasets.ogb import OGBMolecules
+from pyg_relational.datasets.ogb_hiv import MolHIV
+from pyg_relational.datasets.ogb_scaffold import scaffold_split
+from pyg_relational.datasets.pedestrians import Pedestrians
+from pyg_relational.datasets.physical_systems_connections import PhysicalConnections
+from pyg_relational.datasets.physical_systems_count import PhysicalSystemCount
+from pyg_relational.datasets.physical_systems_motion import PhysicalMotion
+from pyg_relational.datasets.scenes import SceneDataset
 from pyg_relational.datasets.sort_of_clevr import SortOfCLEVR
 from pyg_relational.datasets.sort_of_clevr_scenes import scene_from_objects
 from pyg_relational.datasets.stocks import Stocks
@@ -10,12 +21,23 @@ from pyg_relational.datasets.sudoku import Sudoku
 from pyg_relational.datasets.vocabulary import Vocabulary
 
 __all__ = [
+    "NLVR",
     "BAbI",
+    "Chickenpox",
+    "MolHIV",
     "MovieReviews",
+    "MovingShapes",
     "NthFarthest",
+    "OGBMolecules",
+    "Pedestrians",
+    "PhysicalConnections",
+    "PhysicalMotion",
+    "PhysicalSystemCount",
+    "SceneDataset",
     "SortOfCLEVR",
     "Stocks",
     "Sudoku",
     "Vocabulary",
+    "scaffold_split",
     "scene_from_objects",
 ]

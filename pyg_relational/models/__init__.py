@@ -13,6 +13,7 @@ from pyg_relational.models.relational_memory_network import RelationalMemoryNetw
 from pyg_relational.models.spatio_temporal_relation_network import (
     SpatioTemporalRelationNetwork,
 )
+from pyg_relational.models.statement_network import StatementNetwork
 from pyg_relational.models.story_network import StoryNetwork
 from pyg_relational.models.temporal_relation_network import TemporalRelationNetwork
 
@@ -28,6 +29,7 @@ __all__ = [
     "RelationNetwork",
     "RelationalMemoryNetwork",
     "SpatioTemporalRelationNetwork",
+    "StatementNetwork",
     "StoryNetwork",
     "TemporalRelationNetwork",
 ]

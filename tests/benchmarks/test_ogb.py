@@ -1,0 +1,278 @@
+import gzip
+import json
+from pathlib import Path
+
+import pytest
+import torch
+
+from pyg_relational.__main__ import main
+from pyg_relational.benchmarks import ogb
+from pyg_relational.benchmarks.ogb import benchmark, training
+from pyg_relational.benchmarks.ogb.module import MoleculeDataModule, MoleculeModule
+from pyg_relational.benchmarks.ogb.report import spread
+from pyg_relational.benchmarks.ogb.settings import QUICK, Case
+from pyg_relational.train.errors import UsageError
+
+pytest.importorskip("ogb")
+# 33 to train on: the last of two batches has a single molecule.
+PARTS = {"train": range(33), "valid": range(33, 45), "test": range(45, 57)}
+NAME = "ogbg-molesol-gin-quick"
+
+
+def zipped(path, rows):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    text = "".join(f"{row}\n" for row in rows)
+    path.write_bytes(gzip.compress(text.encode()))
+
+
+def write_set(folder, label):
+    """Chains of 2 to 6 atoms."""
+    sizes = [2 + k % 5 for k in range(57)]
+    ends = [(a, a + 1) for n in sizes for a in range(n - 1)]
+    atoms = [(k + a) % 7 for k, n in enumerate(sizes) for a in range(n)]
+    zipped(folder / "raw/num-node-list.csv.gz", sizes)
+    zipped(folder / "raw/num-edge-list.csv.gz", (n - 1 for n in sizes))
+    zipped(folder / "raw/graph-label.csv.gz", map(label, sizes))
+    zipped(folder / "raw/node-feat.csv.gz", (f"{a}" + ",0" * 8 for a in atoms))
+    zipped(folder / "raw/edge.csv.gz", (f"{a},{b}" for a, b in ends))
+    zipped(folder / "raw/edge-feat.csv.gz", ("0,0,0" for _ in ends))
+    for part, index in PARTS.items():
+        zipped(folder / f"split/scaffold/{part}.csv.gz", index)
+    (folder / "RELEASE_v1.txt").touch()
+
+
+@pytest.fixture(scope="module")
+def sets(tmp_path_factory):
+    root = tmp_path_factory.mktemp("sets")
+    write_set(root / "ogbg_molesol", lambda n: 0.5 * n)
+    write_set(root / "ogbg_molbace", lambda n: n % 2)
+    return str(root)
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("PYG_RELATIONAL_DATA", raising=False)
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "runs/benchmark-ogb" / NAME
+
+
+def test_a_run_writes_figures_table_and_picture(sets, folder):
+    figures = ogb.run(readouts=["sum", "relation"], seeds=2, root=sets, quick=True)
+    assert json.loads((folder / f"{NAME}.json").read_text()) == figures
+    assert (folder / f"{NAME}.png").read_bytes()[:4] == b"\x89PNG"
+    assert [run["settings"]["seed"] for run in figures["runs"]] == [0, 1, 0, 1]
+    assert figures["runs"][0]["test"] != figures["runs"][1]["test"]
+    row = figures["rows"][1]
+    tests = [run["test"] for run in figures["runs"][2:]]
+    assert row["test"]["mean"] == pytest.approx(sum(tests) / 2)
+    deviation = abs(tests[0] - tests[1]) / 2**0.5
+    assert row["test"]["deviation"] == pytest.approx(deviation)
+    shown = figures["table"]["rows"][1]
+    assert shown[2] == f"{row['parameters']:,}"
+    assert shown[4] == f"{row['test']['mean']:.3f} ± {deviation:.3f}"
+    assert figures["command"] == (
+        "pyg-relational benchmark ogb --dataset ogbg-molesol --readouts sum relation "
+        "--seeds 2 --body gin --size laptop --quick"
+    )
+    assert "test RMSE" in ogb.summary(figures)
+    for run in figures["runs"]:
+        assert run["validation"] == min(run["curve"])
+        assert run["curve"][run["best_epoch"] - 1] == run["validation"]
+
+
+def test_finished_runs_are_kept(sets, folder, monkeypatch, capsys):
+    first = ogb.run(readouts=["sum"], seeds=1, root=sets, quick=True)
+    trained = []
+    original = training.run_case
+
+    def counted(case, *rest):
+        trained.append(case.name)
+        return original(case, *rest)
+
+    monkeypatch.setattr(training, "run_case", counted)
+    second = ogb.run(readouts=["mean", "sum"], seeds=2, root=sets, quick=True)
+    assert trained == ["mean-seed0", "mean-seed1", "sum-seed1"]
+    assert "3/4 sum-seed0 (kept): rmse validation" in capsys.readouterr().err
+    assert second["runs"][2] == first["runs"][0]
+    # Neither molecules nor training are needed for what is there.
+    ogb.run(readouts=["mean", "sum"], seeds=2, root="nowhere", quick=True)
+    assert len(trained) == 3
+
+
+@pytest.mark.parametrize("content", ["{", '{"settings": {"size": "another"}}'])
+def test_damaged_or_other_runs_are_done_again(sets, folder, content):
+    first = ogb.run(readouts=["sum"], seeds=1, root=sets, quick=True)
+    (folder / "sum-seed0.json").write_text(content)
+    again = ogb.run(readouts=["sum"], seeds=1, root=sets, quick=True)
+    assert again["runs"][0]["curve"] == first["runs"][0]["curve"]
+
+
+class Killed(Exception):
+    pass
+
+
+@pytest.fixture
+def killed(monkeypatch):
+    """Ends training in the middle of its third epoch."""
+    original, batches = MoleculeModule.training_step, []
+
+    def step(self, batch):
+        batches.append(batch)
+        if len(batches) == 3:
+            raise Killed
+        return original(self, batch)
+
+    return lambda: monkeypatch.setattr(MoleculeModule, "training_step", step)
+
+
+def test_a_killed_run_goes_on_and_ends_the_same(sets, folder, killed, monkeypatch):
+    options = {"readouts": ["sum"], "seeds": 1, "root": sets, "quick": True}
+    options["epochs"] = 4
+    whole = ogb.run(**options)["runs"][0]
+    folder = folder.with_name("ogbg-molesol-gin-quick-4epochs")
+    (folder / "sum-seed0.json").unlink()
+    killed()
+    with pytest.raises(Killed):
+        ogb.run(**options)
+    assert (folder / "checkpoints/sum-seed0/last.ckpt").is_file()
+    monkeypatch.undo()
+    monkeypatch.chdir(folder.parents[2])
+    epochs = []
+    original = MoleculeModule.on_validation_epoch_end
+
+    def note(self):
+        epochs.append(self.current_epoch)
+        original(self)
+
+    monkeypatch.setattr(MoleculeModule, "on_validation_epoch_end", note)
+    resumed = ogb.run(**options)["runs"][0]
+    assert epochs == [2, 3]
+    for key in ("curve", "test", "validation", "best_epoch"):
+        assert resumed[key] == whole[key]
+    assert not (folder / "checkpoints/sum-seed0").exists()
+
+
+def test_checkpoints_of_other_settings_are_not_continued(tmp_path):
+    folder, settings = tmp_path / "a", {"seed": 0}
+    assert training._last_checkpoint(folder, settings) is None
+    (folder / "last.ckpt").touch()
+    assert training._last_checkpoint(folder, settings) == str(folder / "last.ckpt")
+    assert training._last_checkpoint(folder, {"seed": 1}) is None
+    assert not (folder / "last.ckpt").exists()
+
+
+def test_classes_are_scored_by_area(sets):
+    figures = ogb.run("ogbg-molbace", ["mean"], 1, "gcn", root=sets, quick=True)
+    assert figures["metric"] == "rocauc"
+    (row,) = figures["table"]["rows"]
+    score = figures["runs"][0]["test"]
+    assert 0 <= score <= 1
+    assert row[4] == f"{100 * score:.2f}"
+    assert figures["runs"][0]["validation"] == max(figures["runs"][0]["curve"])
+
+
+def test_the_score_is_that_of_the_best_epoch(sets, monkeypatch):
+    """The second epoch makes the model worse: the weights of the first are tested."""
+    original = MoleculeModule.on_validation_epoch_end
+    seen = []
+
+    def spoil(self):
+        original(self)
+        seen.append([p.detach().clone() for p in self.parameters()])
+        with torch.no_grad():
+            self.model.head.bias += 100
+
+    tested = []
+    monkeypatch.setattr(MoleculeModule, "on_validation_epoch_end", spoil)
+    monkeypatch.setattr(
+        MoleculeModule,
+        "on_test_epoch_start",
+        lambda self: tested.extend(p.detach().clone() for p in self.parameters()),
+        raising=False,
+    )
+    (run,) = ogb.run(readouts=["sum"], seeds=1, root=sets, quick=True)["runs"]
+    assert run["best_epoch"] == 1
+    # All but the spoilt bias, which was spoilt before it was saved.
+    equal = [torch.equal(a, b) for a, b in zip(seen[0], tested, strict=True)]
+    assert equal.count(False) <= 1
+    assert not all(torch.equal(a, b) for a, b in zip(seen[1], tested, strict=True))
+
+
+def test_no_batch_is_a_single_molecule(sets):
+    data = training.load_data("ogbg-molesol", sets, 32)
+    assert [batch.num_graphs for batch in data.train_dataloader()] == [32]
+    assert sum(batch.num_graphs for batch in data.val_dataloader()) == 12
+    whole = MoleculeDataModule(data.dataset_class, sets, data.args, 31)
+    assert [batch.num_graphs for batch in whole.train_dataloader()] == [31, 2]
+
+
+def test_molhiv_is_rebuilt_only_without_its_official_folder(sets, monkeypatch):
+    made = []
+    monkeypatch.setattr(MoleculeDataModule, "setup", lambda self: made.append(self))
+    training.load_data("ogbg-molhiv", "nowhere", 32)
+    (Path("here") / "ogbg_molhiv").mkdir(parents=True)
+    training.load_data("ogbg-molhiv", "here", 32)
+    names = [(data.dataset_class.__name__, data.root) for data in made]
+    assert names == [("MolHIV", "nowhere/molhiv"), ("OGBMolecules", "here")]
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"dataset": "ogbg-molesl"}, "unknown dataset 'ogbg-molesl'; did you mean 'og"),
+        ({"readouts": ["sum", "relations"]}, "'relations'; did you mean 'relation'"),
+        ({"readouts": ["sums"]}, "Known: mean, mlp-sum, relation, relation-attention"),
+        ({"seeds": 0}, "expected --seeds of at least 1, got 0"),
+        ({"threads": 0}, "expected --threads of at least 1, got 0"),
+        ({"epochs": 0}, "expected --epochs of at least 1, got 0"),
+    ],
+)
+def test_requests_that_cannot_be_met(options, message):
+    with pytest.raises(UsageError, match=message):
+        ogb.run(**options)
+    assert not Path("runs").exists()
+
+
+def test_the_command_line(sets, folder, capsys):
+    arguments = ["benchmark", "ogb", "--quick", "--root", sets, "--seeds", "1"]
+    assert main([*arguments, "--readouts", "sum", "mlp-sum", "--output", "a.json"]) == 0
+    out, err = capsys.readouterr()
+    assert [line.split(":")[0] for line in out.splitlines() if ": " in line][-2:-1]
+    assert "mlp-sum: control" in out
+    assert "2/2 mlp-sum-seed0: rmse" in err
+    assert json.loads(Path("a.json").read_text())["rows"][1]["readout"] == "mlp-sum"
+    assert main([*arguments, "--readouts", "sums"]) == 2
+    assert "unknown readout 'sums'; did you mean 'sum'" in capsys.readouterr().err
+
+
+def test_a_damaged_folder_is_one_line_on_the_command_line(tmp_path, capsys):
+    write_set(tmp_path / "sets/ogbg_molesol", float)
+    path = tmp_path / "sets/ogbg_molesol/raw/edge.csv.gz"
+    path.write_bytes(path.read_bytes()[:20])
+    arguments = ["benchmark", "ogb", "--quick", "--root", str(tmp_path / "sets")]
+    assert main([*arguments, "--readouts", "sum"]) == 2
+    (line,) = [x for x in capsys.readouterr().err.splitlines() if "pyg-rel" in x]
+    assert f"'{path}' is damaged" in line
+
+
+def test_spread_needs_two_seeds():
+    assert spread({"mean": 0.5, "deviation": None}, 100, 2) == "50.00"
+    assert spread({"mean": 0.5, "deviation": 0.01}, 100, 2) == "50.00 ± 1.00"
+
+
+def test_published_figures_stand_beside_those_they_belong_to():
+    row = {"readout": "mean", "channels": 300, "parameters": 1, "seeds": 1}
+    row |= {k: {"mean": 1.0, "deviation": None} for k in ("validation", "test")}
+    other = row | {"readout": "sum"}
+    made = benchmark.table("ogbg-molesol", "gin", QUICK, [row, other], "rmse", "note")
+    assert [line[-1] for line in made["rows"]] == ["1.173 (m)", "-"]
+    assert "quoted from memory" in made["caption"]
+    made = benchmark.table("ogbg-molbace", "gin", QUICK, [row], "rocauc", "note")
+    assert "Published" not in made["caption"]
+
+
+def test_settings_tell_runs_apart():
+    case = Case("ogbg-molesol", "gin", "sum", 0, QUICK)
+    settings = training.settings_of(case)
+    assert json.loads(json.dumps(settings)) == settings
+    assert settings["size"]["width"] == 32
