@@ -11,7 +11,7 @@ demo: $(STAMP)  ## Train the relation network on Sort-of-CLEVR and print its tab
 	$(BIN)/pyg-relational train sort-of-clevr --resume
 
 test: $(STAMP)  ## Run every test but the slow ones.
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -m "not slow"
 
 test-slow: $(STAMP)  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -m slow

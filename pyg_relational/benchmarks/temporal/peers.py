@@ -1,4 +1,10 @@
-"""Recurrent graph networks of PyTorch Geometric Temporal on the same data."""
+"""Recurrent graph networks of PyTorch Geometric Temporal on the same data.
+
+Its version 0.56.2 runs beside torch 2.13 and PyG 2.8. It needs torch-sparse to be
+imported, which is built against the installed torch, with torch-scatter, by a C++
+compiler in some minutes; its other pins are for a version of `decorator` that nothing
+here uses.
+"""
 
 import copy
 import importlib
@@ -20,7 +26,8 @@ PACKAGE = "torch_geometric_temporal"
 WIDTH, ORDER = 32, 2  # ORDER 1 would leave the neighbours out
 EPOCHS, BATCH, RATE, DECAY = 60, 8, 3e-3, 1e-2
 INSTALL = (
-    "pip install --no-build-isolation torch-scatter torch-sparse; "
+    "pip install setuptools wheel && "
+    "pip install --no-build-isolation torch-scatter torch-sparse && "
     "pip install --no-deps torch-geometric-temporal"
 )
 
