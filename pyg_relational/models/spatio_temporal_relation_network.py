@@ -16,6 +16,8 @@ from pyg_relational.ops.checks import check_choice
 
 OUTPUTS = ("set", "node", "pair", "forecast")
 READOUTS = ("attention", "last")
+# How small the first forecasts of a change are drawn.
+CHANGE = 0.01
 
 
 class SpatioTemporalRelationNetwork(nn.Module):
@@ -152,12 +154,18 @@ class SpatioTemporalRelationNetwork(nn.Module):
         else:
             channels = [hidden, *head_channels, width]
             self.head = MLP(channels, act=act, norm=None, dropout=dropout)
+        self.reset_parameters()
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
         for part in (self.backbone, self.attention, self.head):
             if part is not None:
                 part.reset_parameters()  # type: ignore[operator]
+        if self.output == "forecast":
+            # A forecast starts where nothing, or no velocity, changes.
+            with torch.no_grad():
+                for parameter in self.head.lins[-1].parameters():  # type: ignore
+                    parameter.mul_(CHANGE)
 
     def forward(
         self,

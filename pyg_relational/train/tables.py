@@ -202,6 +202,14 @@ def _spread(values: list[float | None], scale: int, digits: int) -> str:
     return f"{mean} ± {statistics.stdev(numbers):.{digits}f}"
 
 
+UNITS = {
+    "accuracy": "Accuracy in %",
+    "absolute_error": "Mean absolute error",
+    "squared_error": "Mean squared error",
+    "displacement": "Mean displacement",
+}
+
+
 def _caption(content: dict[str, Any]) -> str:
     runs = content["runs"]
     seeds = ", ".join(str(run["seed"]) for run in runs)
@@ -212,7 +220,7 @@ def _caption(content: dict[str, Any]) -> str:
     ends = (min(seconds) / 60, max(seconds) / 60)
     minutes = list(dict.fromkeys(f"{end:.1f}" for end in ends))
     kinds = sorted({_hardware(run["hardware"]) for run in runs})
-    unit = "Accuracy in %" if content["metric"] == "accuracy" else "Mean absolute error"
+    unit = UNITS[content["metric"]]
     return (
         f"{unit} on the test split, {over}; {' to '.join(minutes)} minutes of training "
         f"a run on {' and '.join(kinds)}. `{runs[0]['command']}`"

@@ -132,6 +132,40 @@ def test_without_space_all_but_the_place_is_the_same(tmp_path):
     assert abs(agree / len(rows) - 0.5) < 2 / math.sqrt(len(rows))
 
 
+def test_distances_are_the_edges(tmp_path):
+    plain, dataset = build(tmp_path), build(tmp_path, distance=True)
+    assert "edge_index" not in plain[0]
+    for sample, without in zip(dataset, plain, strict=True):
+        assert torch.equal(sample.x, without.x)
+        assert torch.equal(sample.mask, without.mask)
+        assert torch.equal(sample.y, without.y)
+        n, frames, _ = sample.x.shape
+        expected = {}
+        for t in range(frames):
+            there = [i for i in range(n) if sample.mask[i, t]]
+            for i in there:
+                for j in there:
+                    if i != j:
+                        apart = sample.x[i, t, 13:] - sample.x[j, t, 13:]
+                        expected[i, j, t] = float(apart.norm()) / 0.3
+        edges = [*sample.edge_index.tolist(), sample.edge_time.tolist()]
+        found = dict(zip(zip(*edges, strict=True), sample.edge_attr, strict=True))
+        assert found.keys() == expected.keys()
+        for edge, distance in expected.items():
+            assert found[edge].tolist() == [pytest.approx(distance, abs=1e-5)]
+
+
+def test_distances_are_those_of_the_ablations(tmp_path):
+    """They show no more than the positions do."""
+    for changed in ({"space": False}, {"time": False}):
+        for sample in build(tmp_path, distance=True, num_train=20, **changed):
+            source, target = sample.edge_index
+            apart = sample.x[source, sample.edge_time, 13:]
+            apart = apart - sample.x[target, sample.edge_time, 13:]
+            shown = sample.edge_attr[:, 0] * 0.3
+            assert torch.allclose(apart.norm(dim=1), shown, atol=1e-5)
+
+
 def rules(sample):
     """What rules that see a part of the sample would answer."""
     a, b, c = sample.asked[0].tolist()
@@ -223,6 +257,7 @@ def test_every_argument_that_changes_the_content_has_its_own_file(tmp_path):
         {"space": False},
         {"time": False},
         {"space": False, "time": False},
+        {"distance": True},
         {"seed": 1},
         {"pre_filter": bool},
     ]
@@ -264,6 +299,7 @@ def test_limits(tmp_path, kwargs):
         ({"max_frames": 65}, ValueError, "`max_frames` to be from 8 to 64, got 65"),
         ({"seed": -1}, ValueError, "`seed` to be at least 0"),
         ({"space": 1}, TypeError, "`space` to be a bool, got 1"),
+        ({"distance": "yes"}, TypeError, "`distance` to be a bool, got 'yes'"),
         ({"time": None}, TypeError, "`time` to be a bool, got None"),
         ({"max_frames": 16.0}, TypeError, "`max_frames` to be an integer"),
     ],
