@@ -208,6 +208,8 @@ def test_momentum_stays_without_walls(softening, seed, masses):
 @settings(max_examples=10, deadline=None)
 def test_time_runs_backwards_too(softening, box, seed):
     start = systems(softening, seed=seed)
+    # A few of all seeds would start outside of the walls.
+    start = replace(start, position=start.position.clip(-2.4, 2.4))
     there = simulate(start, 25, 0.1, 5, box)
     last = replace(
         there, position=there.position[:, :, -1], velocity=there.velocity[:, :, -1]
