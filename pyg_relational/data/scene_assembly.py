@@ -82,9 +82,8 @@ def assemble(
 
 def _data(names: Iterable[str], values: Iterable[Any]) -> Data:
     data = Data()
-    store = data.stores[0]  # Quicker than attributes of `data`, and the same.
-    for name, value in zip(names, values, strict=True):
-        store[name] = value
+    # Where attributes of `data` end, and a third of the time of setting them.
+    data._store._mapping.update(zip(names, values, strict=True))
     return data
 
 
