@@ -175,6 +175,27 @@ class MovingShapes(InMemoryDataset):
         names = generator.COLOURS
         return f"did {names[one]} touch {names[two]} before {names[three]}?"
 
+    @staticmethod
+    def entity_names(data: Data) -> list[str]:
+        """Returns the names of the objects of a scene: their colours.
+
+        Args:
+            data (TemporalGraph): A scene.
+        """
+        return [generator.COLOURS[colour] for colour in data.node_id.tolist()]
+
+    @staticmethod
+    def marked_frames(data: Data) -> tuple[Tensor, str]:
+        """Returns where A first touches B, and C, `[N, T]`, and what these frames are.
+
+        Args:
+            data (TemporalGraph): A scene.
+        """
+        marked = torch.zeros_like(data.mask)
+        marked[data.asked[0, :1].unsqueeze(1), data.touch_frame[0]] = True
+        marked[data.asked[0, 1:], data.touch_frame[0]] = True
+        return marked, "A touches B, or C"
+
     def _generate(self) -> dict[str, Any]:
         stream = [self.seed, SPLITS.index(self.split)]
         rng = np.random.default_rng(stream)

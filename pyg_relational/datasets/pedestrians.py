@@ -90,6 +90,7 @@ class Pedestrians(InMemoryDataset):
     """
 
     task = "trajectory"
+    UNIT = "m"
     kind = "node"
     data_class = TemporalGraph
     SCENES = SCENES

@@ -24,8 +24,10 @@ SECTIONS = {
     "representations",
     "search",
     "solved_above",
+    "spread",
     "sizes",
 }
+SPREADS = ("deviation", "interval")
 # Keys of the resolved parts: required, then optional.
 PARTS = {
     "dataset": ({"class", "root", "args"}, {"follow_batch", "augment"}),
@@ -107,7 +109,7 @@ def resolve(
     Returns:
         dict: ``recipe, size, representation, dataset, model_name, model,
         baseline_name, baseline, optimizer, budget, published, references,
-        solved_above, search``. The part ``dataset`` of a model is laid over the
+        solved_above, spread, search``. The part ``dataset`` of a model is laid over the
         recipe's, that of the baseline over both.
 
     Raises:
@@ -154,9 +156,12 @@ def resolve(
         "published": merged.get("published", []),
         "references": merged.get("references", []),
         "solved_above": merged.get("solved_above", {}),
+        # What tables show behind a mean over seeds.
+        "spread": merged.get("spread", SPREADS[0]),
         # Options of all models, and those of the model itself.
         "search": {**merged.get("search", {}), **search},
     }
+    _pick(dict.fromkeys(SPREADS), config["spread"], "spread")
     for part, (required, optional) in PARTS.items():
         if config[part] is not None:
             _check_keys(config["recipe"], part, config[part], required, optional)

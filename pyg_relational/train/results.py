@@ -1,5 +1,6 @@
 """The figures of a run: ``results.json`` and the table that ends a training run."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -77,6 +78,7 @@ def collect(
         "baseline": baseline
         and {"model": config["baseline_name"], "training": baseline["training"]},
         "published": config["published"],
+        "spread": config["spread"],
         "settings": {
             "dataset": {k: v for k, v in config["dataset"].items() if k != "root"},
             **{key: config[key] for key in ("optimizer", "budget", "precision")},
@@ -176,7 +178,7 @@ def shown(value: float | None, metric: str, grouping: str) -> str:
     if value is None:
         return "-"
     scale, digits = scale_of(metric, grouping)
-    return f"{value * scale:.{digits}f}"
+    return f"{value * scale:.{digits_of(value * scale, digits)}f}"
 
 
 def scale_of(metric: str, grouping: str) -> tuple[int, int]:
@@ -184,6 +186,18 @@ def scale_of(metric: str, grouping: str) -> tuple[int, int]:
     if grouping == SOLVED:
         return 1, 0
     return (100, 1) if metric == "accuracy" else (1, 3)
+
+
+def digits_of(value: float, digits: int) -> int:
+    """Return how many digits behind the point show two that say something.
+
+    Args:
+        value (float): A figure.
+        digits (int): The digits of figures that are not small.
+    """
+    if digits < 2 or value == 0:
+        return digits
+    return max(digits, 1 - math.floor(math.log10(abs(value))))
 
 
 def with_solved(scores: Scores, above: dict[str, float]) -> Scores:

@@ -6,12 +6,14 @@ from typing import Any
 
 import torch
 
-from pyg_relational.train import pictures
+from pyg_relational.data import TemporalGraph
+from pyg_relational.train import pictures, temporal_pictures
 from pyg_relational.train.datamodule import SPLITS
 from pyg_relational.train.environment import versions
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import write_json
 from pyg_relational.train.fit import FitResult, build_data, build_module, fit, test
+from pyg_relational.train.module import RelationalModule
 from pyg_relational.train.recipe import load_recipe, merge, resolve
 from pyg_relational.train.references import reference_of
 from pyg_relational.train.registry import build_model
@@ -141,10 +143,7 @@ def train(
         curves[config["baseline_name"]] = baseline.curve
     first = next(iter(groups.values()), ())
     pictures.learning_curve(folder / "learning-curve.png", curves, metric, first)
-    dataset = ours.data.dataset("test")
-    if hasattr(dataset, "scene_image"):
-        follow = config["dataset"].get("follow_batch", [])
-        pictures.scenes(folder / "scenes.png", ours.module, dataset, follow)
+    _draw(folder, config, ours.module, ours.data.dataset("test"))
     other_figures = None if baseline is None else _figures(baseline)
     results = collect(config, _figures(ours), other_figures, metric, references)
     write_json(folder / "results.json", results)
@@ -152,7 +151,7 @@ def train(
 
 
 def evaluate(folder: Path, data_root: str | None = None) -> dict[str, Any]:
-    """Test the saved model of a run again.
+    """Test the saved model of a run again, and draw its pictures of test samples.
 
     Args:
         folder (Path): A finished run folder.
@@ -172,13 +171,26 @@ def evaluate(folder: Path, data_root: str | None = None) -> dict[str, Any]:
     if not torch.cuda.is_available():
         config["accelerator"] = "cpu"
     module = build_module(config, model)
-    scores = test(config, module, build_data(config, module))
+    data = build_data(config, module)
+    scores = test(config, module, data)
+    _draw(folder, config, module, data.dataset("test"))
     scores = with_solved(scores, config.get("solved_above", {}))
     results = copy.deepcopy(recorded)
     for grouping, values in scores.items():
         for name, value in values.items():
             results["test"][grouping][name]["ours"] = value
     return results
+
+
+def _draw(
+    folder: Path, config: dict[str, Any], module: RelationalModule, dataset: Any
+) -> None:
+    """Pictures of what the model makes of test samples, where they can be drawn."""
+    follow = config["dataset"].get("follow_batch", [])
+    if hasattr(dataset, "scene_image"):
+        pictures.scenes(folder / "scenes.png", module, dataset, follow)
+    if isinstance(dataset[0], TemporalGraph):
+        temporal_pictures.draw(folder, module, dataset, follow)
 
 
 def _baseline_config(config: dict[str, Any]) -> dict[str, Any]:

@@ -1,5 +1,6 @@
 """Recorded figures: JSON files of runs, rendered as tables into the README."""
 
+import math
 import re
 import statistics
 from collections.abc import Iterable, Sequence
@@ -10,6 +11,7 @@ from typing import Any
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import read_json, write_atomic, write_json
 from pyg_relational.train.results import (
+    digits_of,
     published_notes,
     scale_of,
     test_columns,
@@ -18,6 +20,18 @@ from pyg_relational.train.results import (
 
 # Runs of one record may differ in their seed and in where they ran, nothing else.
 SHARED = ("recipe", "size", "representation", "model", "metric", "published")
+# The 97.5 % quantiles of Student's distribution, by the number of values.
+STUDENT = {
+    2: 12.706,
+    3: 4.303,
+    4: 3.182,
+    5: 2.776,
+    6: 2.571,
+    7: 2.447,
+    8: 2.365,
+    9: 2.306,
+    10: 2.262,
+}
 BLOCK = re.compile(
     r"(<!-- table:(?P<name>[\w.-]+) -->\n).*?(<!-- /table:(?P=name) -->)", re.DOTALL
 )
@@ -37,10 +51,12 @@ def record(path: Path, results: dict[str, Any]) -> None:
     shared = {key: results[key] for key in SHARED}
     shared["baseline"] = results["baseline"] and results["baseline"]["model"]
     shared["settings"] = results["settings"]
+    if _shows_interval(results):
+        shared["spread"] = results["spread"]
     run = {
         key: value
         for key, value in results.items()
-        if key not in shared or key == "baseline"
+        if key not in (*shared, "spread") or key == "baseline"
     }
     run["test"] = {
         grouping: {
@@ -68,7 +84,8 @@ def record(path: Path, results: dict[str, Any]) -> None:
 def render(content: dict[str, Any], others: Sequence[dict[str, Any]] = ()) -> str:
     """Return a record as a Markdown table, with what produced it underneath.
 
-    Figures are the mean over seeds and, from two seeds on, ± the standard deviation.
+    Figures are the mean over seeds and, from two seeds on, ± the standard deviation,
+    or half the 95 % confidence interval of the mean where the recipe says so.
 
     Args:
         content (dict): The content of a record: of runs, or of a benchmark, whose
@@ -86,7 +103,8 @@ def render(content: dict[str, Any], others: Sequence[dict[str, Any]] = ()) -> st
         cells = []
         for grouping, name in columns:
             values = [_at(run["test"][grouping][name], *keys) for run in measured]
-            cells.append(_spread(values, *scale_of(content["metric"], grouping)))
+            scale, digits = scale_of(content["metric"], grouping)
+            cells.append(_spread(values, scale, digits, _shows_interval(content)))
         lines.append([label, *cells])
 
     for record in (content, *others):
@@ -190,16 +208,24 @@ def _at(cell: dict[str, Any], *keys: str) -> float | None:
     return value
 
 
-def _spread(values: list[float | None], scale: int, digits: int) -> str:
+def _spread(values: list[float | None], scale: int, digits: int, interval: bool) -> str:
     numbers = [value * scale for value in values if value is not None]
     if not numbers:
         return "-"
     # Counts of whole runs are whole; their means need a digit.
     digits = max(digits, int(len(numbers) > 1))
+    digits = digits_of(statistics.mean(numbers), digits)
     mean = f"{statistics.mean(numbers):.{digits}f}"
     if len(numbers) < 2:
         return mean
-    return f"{mean} ± {statistics.stdev(numbers):.{digits}f}"
+    spread = statistics.stdev(numbers)
+    if interval:
+        spread *= STUDENT[min(len(numbers), max(STUDENT))] / math.sqrt(len(numbers))
+    return f"{mean} ± {spread:.{digits}f}"
+
+
+def _shows_interval(content: dict[str, Any]) -> bool:
+    return content.get("spread") == "interval"
 
 
 UNITS = {
@@ -215,7 +241,10 @@ def _caption(content: dict[str, Any]) -> str:
     seeds = ", ".join(str(run["seed"]) for run in runs)
     over = f"seed {seeds}"
     if len(runs) > 1:
-        over = f"mean ± standard deviation over seeds {seeds}"
+        kind = "standard deviation"
+        if _shows_interval(content):
+            kind = "half the 95 % confidence interval (Student's t)"
+        over = f"mean ± {kind} over seeds {seeds}"
     seconds = [run["training"]["seconds"] for run in runs]
     ends = (min(seconds) / 60, max(seconds) / 60)
     minutes = list(dict.fromkeys(f"{end:.1f}" for end in ends))

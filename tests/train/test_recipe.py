@@ -85,6 +85,12 @@ def test_unknown_choices(recipe: Path, choice: dict[str, str], message: str) -> 
         resolve(load_recipe(str(recipe)), **choice)
 
 
+def test_unknown_spread(recipe: Path) -> None:
+    content = {**load_recipe(str(recipe)), "spread": "intervals"}
+    with pytest.raises(UsageError, match="unknown spread 'intervals'; did you mean"):
+        resolve(content)
+
+
 def test_unknown_recipe_names_the_nearest() -> None:
     with pytest.raises(UsageError, match="did you mean 'sort-of-clevr'"):
         load_recipe("sort-of-clever")

@@ -6,7 +6,12 @@ import pytest
 from rich.console import Console
 
 from pyg_relational.train.errors import UsageError
-from pyg_relational.train.results import print_table, read_results, with_solved
+from pyg_relational.train.results import (
+    print_table,
+    read_results,
+    shown,
+    with_solved,
+)
 from pyg_relational.train.tables import record, render, update_readme
 
 README = "# Title\n<!-- table:tiny -->\nold\n<!-- /table:tiny -->\nend\n"
@@ -153,3 +158,34 @@ def test_solved_groups_are_counted() -> None:
     counted = with_solved(scores, {"task": 0.95})
     assert counted["solved"] == {"tasks above 95%": 2.0}
     assert with_solved(scores, {}) == scores
+
+
+def test_a_recipe_may_ask_for_confidence_intervals(
+    tmp_path: Path, results: dict
+) -> None:
+    path = tmp_path / "tiny.json"
+    results["spread"] = "interval"
+    record(path, results)
+    record(path, second_seed(results))
+    text = render(json.loads(path.read_text()))
+    # 0.96 and 0.98 have the deviation 0.0141; t of one degree of freedom is 12.706.
+    assert "97.0 ± 12.7" in text
+    assert "± half the 95 % confidence interval (Student's t) over seeds 0, 1" in text
+
+
+@pytest.mark.parametrize(
+    ("value", "text"),
+    [
+        (1.5, "1.500"),
+        (0.0123, "0.012"),
+        (0.00987, "0.0099"),
+        (4.5e-6, "0.0000045"),
+        (0.0, "0.000"),
+    ],
+)
+def test_small_errors_keep_two_digits(value: float, text: str) -> None:
+    assert shown(value, "squared_error", "all") == text
+
+
+def test_small_shares_stay_short() -> None:
+    assert shown(0.00012, "accuracy", "all") == "0.0"
