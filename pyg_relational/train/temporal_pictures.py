@@ -90,7 +90,7 @@ def _attention(
     path = folder / "frame-attention.png"
     names = getattr(dataset, "entity_names", lambda graph: None)(graph)
     marks = getattr(dataset, "marked_frames", lambda graph: None)(graph)
-    options = {} if marks is None else dict(marked=marks[0], marked_name=marks[1])
+    options = {} if marks is None else {"marked": marks[0], "marked_name": marks[1]}
     plot_frame_attention(
         weights,
         graph.mask,
