@@ -178,7 +178,7 @@ def shown(value: float | None, metric: str, grouping: str) -> str:
     if value is None:
         return "-"
     scale, digits = scale_of(metric, grouping)
-    return f"{value * scale:.{digits_of(value * scale, digits)}f}"
+    return f"{value * scale:{figure_format(value * scale, digits)}}"
 
 
 def scale_of(metric: str, grouping: str) -> tuple[int, int]:
@@ -188,16 +188,16 @@ def scale_of(metric: str, grouping: str) -> tuple[int, int]:
     return (100, 1) if metric == "accuracy" else (1, 3)
 
 
-def digits_of(value: float, digits: int) -> int:
-    """Return how many digits behind the point show two that say something.
+def figure_format(value: float, digits: int) -> str:
+    """Return the format in which a small figure still shows two digits.
 
     Args:
         value (float): A figure.
-        digits (int): The digits of figures that are not small.
+        digits (int): The digits behind the point of figures that are not small.
     """
-    if digits < 2 or value == 0:
-        return digits
-    return max(digits, 1 - math.floor(math.log10(abs(value))))
+    if digits < 2 or value == 0 or abs(value) >= 10 ** (1 - digits):
+        return f".{digits}f"
+    return ".1e" if abs(value) < 1e-4 else f".{1 - math.floor(math.log10(abs(value)))}f"
 
 
 def with_solved(scores: Scores, above: dict[str, float]) -> Scores:

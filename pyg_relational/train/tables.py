@@ -11,7 +11,7 @@ from typing import Any
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import read_json, write_atomic, write_json
 from pyg_relational.train.results import (
-    digits_of,
+    figure_format,
     published_notes,
     scale_of,
     test_columns,
@@ -214,14 +214,14 @@ def _spread(values: list[float | None], scale: int, digits: int, interval: bool)
         return "-"
     # Counts of whole runs are whole; their means need a digit.
     digits = max(digits, int(len(numbers) > 1))
-    digits = digits_of(statistics.mean(numbers), digits)
-    mean = f"{statistics.mean(numbers):.{digits}f}"
+    style = figure_format(statistics.mean(numbers), digits)
+    mean = f"{statistics.mean(numbers):{style}}"
     if len(numbers) < 2:
         return mean
     spread = statistics.stdev(numbers)
     if interval:
         spread *= STUDENT[min(len(numbers), max(STUDENT))] / math.sqrt(len(numbers))
-    return f"{mean} ± {spread:.{digits}f}"
+    return f"{mean} ± {spread:{style}}"
 
 
 def _shows_interval(content: dict[str, Any]) -> bool:
