@@ -2,7 +2,7 @@
 
 Subpackages load when they are first used, so that ``import pyg_relational`` costs
 nothing: ``ops`` (exact all-pairs operators), ``nn`` (layers), ``models``, ``data``
-(graphs over time, scenes), ``datasets``, ``transforms`` and ``testing``.
+(graphs over time, scenes), ``datasets``, ``loader``, ``transforms`` and ``testing``.
 """
 
 from importlib import import_module
@@ -10,7 +10,16 @@ from types import ModuleType
 
 from pyg_relational.version import __version__
 
-SUBPACKAGES = ("data", "datasets", "models", "nn", "ops", "testing", "transforms")
+SUBPACKAGES = (
+    "data",
+    "datasets",
+    "loader",
+    "models",
+    "nn",
+    "ops",
+    "testing",
+    "transforms",
+)
 
 __all__ = ["__version__"]
 

@@ -4,17 +4,19 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
+from torch.utils.data import DataLoader
 from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
 from torch_geometric.transforms import BaseTransform
 
+from pyg_relational.loader import graph_loader
 from pyg_relational.train.errors import UsageError
 
 SPLITS = ("train", "val", "test")
 
 
 class RelationalDataModule(pl.LightningDataModule):
-    """Loads the splits of a dataset and batches their graphs.
+    """Loads the splits of a dataset and batches their graphs, by slicing stored tensors
+    where the dataset allows it.
 
     Args:
         dataset_class (type): Called as ``dataset_class(root, split=..., **args)``.
@@ -94,7 +96,7 @@ class RelationalDataModule(pl.LightningDataModule):
         exclude = None
         if self.keep is not None:
             exclude = sorted(set(dataset[0].keys()) - set(self.keep))
-        return DataLoader(
+        return graph_loader(
             dataset,
             batch_size=self.batch_size,
             shuffle=shuffle,

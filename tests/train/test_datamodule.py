@@ -2,8 +2,12 @@ from pathlib import Path
 from unittest.mock import Mock
 
 import pytest
+import torch
+from torch_geometric.loader import DataLoader
 
-from pyg_relational.datasets import SortOfCLEVR
+from pyg_relational.datasets import SortOfCLEVR, Sudoku
+from pyg_relational.loader import StoredLoader
+from pyg_relational.loader.compare import check_same_batch
 from pyg_relational.train.datamodule import RelationalDataModule
 from pyg_relational.train.errors import UsageError
 from pyg_relational.transforms import PermuteColours
@@ -46,3 +50,28 @@ def test_only_training_batches_are_augmented(data_root: Path) -> None:
         data.trainer = Mock(training=training)
         seen = data.on_after_batch_transfer(batch.clone(), 0)
         assert seen.x.equal(batch.x) != training
+
+
+def test_batches_are_sliced_as_pyg_forms_them(data_root: Path) -> None:
+    data = RelationalDataModule(
+        SortOfCLEVR, str(data_root), SIZES, 24, ["u"], keep={"x", "u", "y"}
+    )
+    loader = data.train_dataloader()
+    assert type(loader) is StoredLoader
+    dataset = data.dataset("train")
+    left_out = sorted({*dataset[0].keys()} - {"x", "u", "y"})
+    theirs = DataLoader(dataset, 24, True, ["u"], left_out)
+    torch.manual_seed(5)
+    found = [*loader]
+    torch.manual_seed(5)
+    for batch, expected in zip(found, theirs, strict=True):
+        check_same_batch(batch, expected)
+
+
+def test_graphs_that_a_dataset_makes_itself_are_left_to_pyg(tmp_path: Path) -> None:
+    args = {"size": 4, "num_train": 400, "num_val": 8, "num_test": 8}
+    data = RelationalDataModule(Sudoku, str(tmp_path), args, 8)
+    loader = data.val_dataloader()
+    assert type(loader) is DataLoader
+    (batch,) = loader
+    assert batch.num_nodes == 8 * 16

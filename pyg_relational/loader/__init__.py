@@ -1,0 +1,23 @@
+"""Loaders and samplers for batches of graphs of any size."""
+
+from pyg_relational.loader.errors import NotStoredError
+from pyg_relational.loader.in_memory import in_memory
+from pyg_relational.loader.pair_budget_batch_sampler import PairBudgetBatchSampler
+from pyg_relational.loader.pair_costs import pair_costs
+from pyg_relational.loader.stored_graphs import StoredGraphs
+from pyg_relational.loader.stored_loader import (
+    StoredLoader,
+    graph_loader,
+    why_not_stored,
+)
+
+__all__ = [
+    "NotStoredError",
+    "PairBudgetBatchSampler",
+    "StoredGraphs",
+    "StoredLoader",
+    "graph_loader",
+    "in_memory",
+    "pair_costs",
+    "why_not_stored",
+]
