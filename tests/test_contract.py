@@ -19,7 +19,7 @@ from pyg_relational.models import (
     RelationNetwork,
 )
 from pyg_relational.nn import (
-    ImageToObjects,
+    ImageObjectEncoder,
     PairwiseMLP,
     RelationAggregation,
     RelationAttentionAggregation,
@@ -478,8 +478,8 @@ IMAGE_PARTS = {
         make=images_and_questions,
         empty=False,
     ),
-    "ImageToObjects": Part(
-        lambda: ImageToObjects(3, [4, 5]),
+    "ImageObjectEncoder": Part(
+        lambda: ImageObjectEncoder(3, [4, 5]),
         "set",
         make=images,
         # [B * 9, C] -> [B, 9 * C]
@@ -492,5 +492,5 @@ IMAGE_PARTS = {
 @pytest.mark.parametrize("check", [name for name in CHECKS if name != "permutation"])
 @pytest.mark.parametrize("part", IMAGE_PARTS)
 def test_image_contract(part: str, check: str) -> None:
-    if (part, check) != ("ImageToObjects", "naive"):
+    if (part, check) != ("ImageObjectEncoder", "naive"):
         CHECKS[check](IMAGE_PARTS[part])

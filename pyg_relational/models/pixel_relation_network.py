@@ -3,7 +3,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pyg_relational.models.relation_network import RelationNetwork
-from pyg_relational.nn import ImageToObjects
+from pyg_relational.nn import ImageObjectEncoder
 
 
 class PixelRelationNetwork(nn.Module):
@@ -40,7 +40,7 @@ class PixelRelationNetwork(nn.Module):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        self.encoder = ImageToObjects(in_channels, conv_channels)
+        self.encoder = ImageObjectEncoder(in_channels, conv_channels)
         self.network = RelationNetwork(
             self.encoder.out_channels,
             out_channels,

@@ -3,6 +3,7 @@
 from pyg_relational.ops.attention import additive_attention
 from pyg_relational.ops.dot_attention import dot_attention
 from pyg_relational.ops.edges import fully_connected_edges
+from pyg_relational.ops.feature_maps import map_to_objects
 from pyg_relational.ops.pair_attention import pair_attention
 from pyg_relational.ops.pair_reduce import mlp_pair_reduce
 from pyg_relational.ops.pair_sum import relu_pair_sum, relu_pair_total
@@ -21,6 +22,7 @@ __all__ = [
     "from_dense",
     "fully_connected_edges",
     "gather_sets",
+    "map_to_objects",
     "mlp_pair_reduce",
     "pair_attention",
     "ptr_to_batch",

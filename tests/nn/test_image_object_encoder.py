@@ -1,13 +1,13 @@
 import pytest
 import torch
 
-from pyg_relational.nn import ImageToObjects
+from pyg_relational.nn import ImageObjectEncoder
 
 
 def test_objects_carry_their_place_and_image():
     torch.manual_seed(0)
-    encoder = ImageToObjects(3, [4, 5]).eval()
-    assert str(encoder) == "ImageToObjects(3, [4, 5])"
+    encoder = ImageObjectEncoder(3, [4, 5]).eval()
+    assert str(encoder) == "ImageObjectEncoder(3, [4, 5])"
     image = torch.rand(2, 3, 12, 8)
     x, batch = encoder(image)
     features = encoder.layers(image)
@@ -22,11 +22,11 @@ def test_objects_carry_their_place_and_image():
 
 
 def test_bytes_are_scaled():
-    encoder = ImageToObjects(3, [4]).eval()
+    encoder = ImageObjectEncoder(3, [4]).eval()
     image = torch.randint(0, 256, (1, 3, 6, 6), dtype=torch.uint8)
     torch.testing.assert_close(encoder(image)[0], encoder(image.float() / 255)[0])
 
 
 def test_bad_input_names_the_argument():
     with pytest.raises(ValueError, match=r"'image' must have shape \[B, 3, H, W\]"):
-        ImageToObjects(3, [4])(torch.zeros(2, 1, 6, 6))
+        ImageObjectEncoder(3, [4])(torch.zeros(2, 1, 6, 6))

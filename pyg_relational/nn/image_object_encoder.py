@@ -3,11 +3,14 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyg_relational.ops import map_to_objects
 
-class ImageToObjects(nn.Module):
-    r"""Turns images into sets of objects, one per cell of a convolutional feature map
-    tagged with its position, as in `"A simple neural network module for relational
-    reasoning" <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), section 4.
+
+class ImageObjectEncoder(nn.Module):
+    r"""Turns images into sets of objects by convolutions that are trained: one object
+    per cell of their feature map, tagged with its position, as in `"A simple neural
+    network module for relational reasoning"
+    <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), section 4.
 
     Each layer is a 3x3 convolution with stride 2, rectified and batch-normalised.
 
@@ -55,17 +58,7 @@ class ImageToObjects(nn.Module):
             )
         if image.dtype == torch.uint8:
             image = image.float() / 255
-        features = self.layers(image)
-        count, _, height, width = features.shape
-        rows = torch.linspace(-1, 1, height, device=image.device)
-        columns = torch.linspace(-1, 1, width, device=image.device)
-        # [2, h, w] -> [B, 2, h, w]
-        places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
-        places = places.to(features.dtype).expand(count, -1, -1, -1)
-        # [B, C + 2, h, w] -> [B, h, w, C + 2] -> [B * h * w, C + 2]
-        x = torch.cat([features, places], dim=1).permute(0, 2, 3, 1)
-        batch = torch.arange(count, device=image.device)
-        return x.flatten(0, 2), batch.repeat_interleave(height * width)
+        return map_to_objects(self.layers(image))
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.in_channels}, {self.channel_list})"
