@@ -8,8 +8,10 @@ from pyg_relational.explain.attribution import pair_attribution
 
 if TYPE_CHECKING:
     from pyg_relational.explain.frame_attention_plot import plot_frame_attention
+    from pyg_relational.explain.image_pair_plot import plot_image_pair
     from pyg_relational.explain.interaction_plot import plot_interactions
     from pyg_relational.explain.plots import plot_attention, plot_scene, top_pairs
+    from pyg_relational.explain.sentence_pair_plot import plot_sentence_pair
     from pyg_relational.explain.step_plot import plot_steps
     from pyg_relational.explain.trajectory_plot import plot_trajectories
 
@@ -18,8 +20,10 @@ __all__ = [
     "pair_attribution",
     "plot_attention",
     "plot_frame_attention",
+    "plot_image_pair",
     "plot_interactions",
     "plot_scene",
+    "plot_sentence_pair",
     "plot_steps",
     "plot_trajectories",
     "top_pairs",
@@ -29,7 +33,9 @@ __all__ = [
 # Where pictures are; others are in `plots`.
 MODULES = {
     "plot_frame_attention": "frame_attention_plot",
+    "plot_image_pair": "image_pair_plot",
     "plot_interactions": "interaction_plot",
+    "plot_sentence_pair": "sentence_pair_plot",
     "plot_steps": "step_plot",
     "plot_trajectories": "trajectory_plot",
 }

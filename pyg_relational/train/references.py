@@ -12,11 +12,15 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
 
-from pyg_relational.data.temporal import TemporalGraph
 from pyg_relational.train.errors import UsageError, nearest_names
 from pyg_relational.train.pair_correlations import pair_rows
+from pyg_relational.train.reference_rows import (
+    concatenated,
+    cosine_rows,
+    flat_rows,
+    target_values,
+)
 from pyg_relational.train.tasks import task_of
 from pyg_relational.train.word_counts import word_rows, words_and_bigrams
 
@@ -56,7 +60,7 @@ def bag_of_words(train: Any, val: Any, test: Any) -> Tensor:
     counter = text.TfidfVectorizer(analyzer=words_and_bigrams, sublinear_tf=True)
     x = counter.fit_transform(words[0])
     rows = [x, counter.transform(words[1]), counter.transform(words[2])]
-    return _logistic(rows, [_concatenated(split, "y") for split in (train, val, test)])
+    return _logistic(rows, [concatenated(split, "y") for split in (train, val, test)])
 
 
 def correlation(train: Any, val: Any, test: Any) -> Tensor:
@@ -74,7 +78,7 @@ def correlation(train: Any, val: Any, test: Any) -> Tensor:
     """
     splits = (train, val, test)
     rows = [torch.cat([pair_rows(x) for x in split]).numpy() for split in splits]
-    return _logistic(rows, [_concatenated(split, "y") for split in splits])
+    return _logistic(rows, [concatenated(split, "y") for split in splits])
 
 
 def majority(train: Any, val: Any, test: Any) -> Tensor:
@@ -87,7 +91,7 @@ def majority(train: Any, val: Any, test: Any) -> Tensor:
     Raises:
         UsageError: If ``y`` holds values.
     """
-    y, y_test = _concatenated(train, "y"), _concatenated(test, "y")
+    y, y_test = concatenated(train, "y"), concatenated(test, "y")
     if y.is_floating_point() or y.dim() != 1:
         raise UsageError(
             f"reference 'majority' needs classes y [R], got {list(y.shape)} of "
@@ -110,12 +114,12 @@ def mean(train: Any, val: Any, test: Any) -> Tensor:
     Raises:
         UsageError: If ``y`` is no table of values.
     """
-    y = _values(train)
+    y = target_values(train)
     overall = y.mean(dim=0)
-    rows = len(_values(test))
+    rows = len(target_values(test))
     if "entity" not in train[0]:
         return overall.expand(rows, -1).clone()
-    seen, wanted = _concatenated(train, "entity"), _concatenated(test, "entity")
+    seen, wanted = concatenated(train, "entity"), concatenated(test, "entity")
     size = int(torch.cat([seen, wanted]).max()) + 1
     count = torch.bincount(seen, minlength=size).unsqueeze(1)
     total = y.new_zeros(size, y.size(1)).index_add_(0, seen, y)
@@ -149,6 +153,25 @@ def seasonal_naive(train: Any, val: Any, test: Any) -> Tensor:
     return _own_forecast(test, "seasonal_forecast")
 
 
+def cosine(train: Any, val: Any, test: Any) -> Tensor:
+    """Return the logits of a logistic regression on the cosine of two embeddings.
+
+    With one number to go by, each class gets one interval of it: thresholds. Where
+    samples hold tokens, a sentence is the mean of its own.
+
+    Args:
+        train, val, test (Dataset): Splits whose samples hold two embeddings ``x``
+            :math:`(2, F)`, or tokens ``x`` :math:`(N, F)` of the sentences ``side``
+            :math:`(N)`, and one class ``y`` :math:`(1)`.
+
+    Raises:
+        UsageError: If the samples hold something else, or scikit-learn is missing.
+    """
+    splits = (train, val, test)
+    rows = [cosine_rows(split).numpy() for split in splits]
+    return _logistic(rows, [concatenated(split, "y") for split in splits])
+
+
 def constant_velocity(train: Any, val: Any, test: Any) -> Tensor:
     """Return the places that lead on from the last step, for which nothing is fitted.
 
@@ -179,8 +202,8 @@ def ridge(train: Any, val: Any, test: Any) -> Tensor:
         UsageError: If the samples hold something else, or scikit-learn is missing.
     """
     linear = _sklearn("linear_model")
-    x, x_val, x_test = _flat_rows(train, val, test)
-    y, y_val = _values(train).numpy(), _values(val)
+    x, x_val, x_test = flat_rows(train, val, test)
+    y, y_val = target_values(train).numpy(), target_values(val)
     score = task_of(getattr(val, "task", "regression")).score
     columns = []
     for column in range(y.shape[1]):
@@ -197,6 +220,7 @@ REFERENCES: dict[str, Reference] = {
     "bag-of-words": bag_of_words,
     "constant-velocity": constant_velocity,
     "correlation": correlation,
+    "cosine": cosine,
     "majority": majority,
     "mean": mean,
     "naive": naive,
@@ -225,63 +249,12 @@ def _logistic(x: Sequence[Any], y: Sequence[Tensor]) -> Tensor:
     return output
 
 
-def _values(split: Any) -> Tensor:
-    y = _concatenated(split, "y")
-    if y.dim() != 2 or not y.is_floating_point():
-        raise UsageError(
-            f"this reference needs values y [R, C], got {list(y.shape)} of {y.dtype}"
-        )
-    return y
-
-
 def _own_forecast(test: Any, method: str) -> Tensor:
     if not hasattr(test, method):
         raise UsageError(
             f"dataset {type(test).__name__} has no {method}; choose another reference"
         )
     return torch.cat([getattr(test, method)(sample) for sample in test])
-
-
-def _flat_rows(*splits: Any) -> list[Any]:
-    """Of each split, the steps that each row of ``y`` is told from, side by side."""
-    if not isinstance(splits[0][0], TemporalGraph):
-        return [_flat_sequences(split) for split in splits]
-    length = min(int(sample.num_frames) for split in splits for sample in split)
-    return [torch.cat([_last(x, length) for x in split]).numpy() for split in splits]
-
-
-def _last(sample: TemporalGraph, length: int) -> Tensor:
-    x, mask = _attribute(sample, "x"), _attribute(sample, "mask")
-    # The features of an absent node may be anything.
-    x = torch.where(mask.unsqueeze(2), x, 0.0)
-    # [N, T, F] -> [N, length * F]
-    return x[:, x.size(1) - length :].flatten(1)
-
-
-def _flat_sequences(split: Any) -> Any:
-    length = _concatenated(split, "length")
-    x = _concatenated(split, "x")
-    steps = int(length[0])
-    if x.dim() != 2 or (length != steps).any():
-        raise UsageError(
-            "reference 'ridge' needs sequences x [S, F] of one length, got "
-            f"x {list(x.shape)} and lengths from {int(length.min())} to "
-            f"{int(length.max())}"
-        )
-    # [R * steps, F] -> [R, steps * F]
-    return x.reshape(len(length), -1).numpy()
-
-
-def _concatenated(split: Any, name: str) -> Tensor:
-    return torch.cat([_attribute(sample, name) for sample in split])
-
-
-def _attribute(sample: Data, name: str) -> Tensor:
-    value: Tensor | None = sample.get(name)
-    if value is None:
-        held = ", ".join(sorted(sample.keys()))
-        raise UsageError(f"this reference needs '{name}'; the samples hold {held}")
-    return value
 
 
 def _sklearn(module: str) -> ModuleType:
