@@ -2,6 +2,10 @@
 
 from pyg_relational.datasets.babi import BAbI
 from pyg_relational.datasets.chickenpox import Chickenpox
+from pyg_relational.datasets.clutrr import CLUTRR
+from pyg_relational.datasets.digit_relations import DigitRelations
+from pyg_relational.datasets.embedding_cache import EmbeddingCache
+from pyg_relational.datasets.graph_tasks import GraphTasks
 from pyg_relational.datasets.movie_reviews import MovieReviews
 from pyg_relational.datasets.moving_shapes import MovingShapes
 from pyg_relational.datasets.nlvr import NLVR
@@ -14,6 +18,7 @@ from pyg_relational.datasets.physical_systems_connections import PhysicalConnect
 from pyg_relational.datasets.physical_systems_count import PhysicalSystemCount
 from pyg_relational.datasets.physical_systems_motion import PhysicalMotion
 from pyg_relational.datasets.scenes import SceneDataset
+from pyg_relational.datasets.sick import SICK
 from pyg_relational.datasets.sort_of_clevr import SortOfCLEVR
 from pyg_relational.datasets.sort_of_clevr_scenes import scene_from_objects
 from pyg_relational.datasets.stocks import Stocks
@@ -21,9 +26,14 @@ from pyg_relational.datasets.sudoku import Sudoku
 from pyg_relational.datasets.vocabulary import Vocabulary
 
 __all__ = [
+    "CLUTRR",
     "NLVR",
+    "SICK",
     "BAbI",
     "Chickenpox",
+    "DigitRelations",
+    "EmbeddingCache",
+    "GraphTasks",
     "MolHIV",
     "MovieReviews",
     "MovingShapes",

@@ -11,33 +11,39 @@ from pyg_relational.nn.conv import (
     RelationConv,
 )
 from pyg_relational.nn.graph_network_block import GraphNetworkBlock
-from pyg_relational.nn.image_to_objects import ImageToObjects
+from pyg_relational.nn.image_encoder import ImageEncoder
+from pyg_relational.nn.image_object_encoder import ImageObjectEncoder
 from pyg_relational.nn.object_encoder import ObjectEncoder
 from pyg_relational.nn.pair_readout import PairReadout
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.recurrent import (
     RelationalMemory,
+    RelationCompositionCell,
     RelationGRUCell,
     RelationLSTMCell,
     Unroll,
 )
 from pyg_relational.nn.sentence_encoder import SentenceEncoder
+from pyg_relational.nn.text_encoder import TextEncoder
 
 __all__ = [
     "GraphNetworkBlock",
     "GraphRelationConv",
-    "ImageToObjects",
+    "ImageEncoder",
+    "ImageObjectEncoder",
     "ObjectEncoder",
     "PairReadout",
     "PairwiseMLP",
     "RelationAggregation",
     "RelationAttentionAggregation",
     "RelationAttentionConv",
+    "RelationCompositionCell",
     "RelationConv",
     "RelationGRUCell",
     "RelationLSTMCell",
     "RelationalMemory",
     "SentenceEncoder",
     "StepAttention",
+    "TextEncoder",
     "Unroll",
 ]

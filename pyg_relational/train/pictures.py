@@ -1,5 +1,7 @@
-"""Pictures of a run: its learning curve, and test scenes with questions and answers."""
+"""Pictures of a run: its learning curve, its test scores against a number, and test
+scenes with questions and answers."""
 
+import statistics
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from pyg_relational.train.files import write_atomic
 from pyg_relational.train.module import RelationalModule
 
 Curve = list[dict[str, str]]
+# Of each model, of each of its runs: the score of every group.
+Measured = dict[str, list[dict[str, float]]]
 SCENES = 6
 QUESTIONS = 6
 RIGHT, WRONG = "#1a7f37", "#cf222e"
@@ -47,6 +51,52 @@ def learning_curve(
         if axes.lines:
             axes.legend(fontsize=8)
     _save(figure, path)
+
+
+def score_curves(path: Path, measured: Measured, metric: str, axis: str) -> None:
+    """Draw the test scores of models against the number that groups are named by.
+
+    Lines are means over runs; from two runs on, bands show the standard deviation.
+
+    Args:
+        path (Path): The PNG file.
+        measured (dict): Of each model a list over runs of ``{group: score}``.
+        metric (str): Name of the score.
+        axis (str): What the numbers count.
+    """
+    figure = Figure(figsize=(6.5, 4), layout="constrained")
+    axes = figure.subplots()
+    numbers: set[int] = set()
+    for position, (name, runs) in enumerate(measured.items()):
+        colour, style = f"C{position}", "-" if position == 0 else "--"
+        x, mean, spread = zip(*curve_points(runs), strict=True)
+        numbers |= {*x}
+        axes.plot(x, mean, style, color=colour, marker="o", markersize=4, label=name)
+        low = [m - s for m, s in zip(mean, spread, strict=True)]
+        high = [m + s for m, s in zip(mean, spread, strict=True)]
+        if len(runs) > 1:
+            axes.fill_between(x, low, high, alpha=0.15, color=colour, lw=0)
+    axes.set(xlabel=axis, ylabel=f"test {metric.replace('_', ' ')}")
+    axes.set_xticks(sorted(numbers))
+    if metric == "accuracy":
+        axes.set_ylim(0, 1.02)
+    axes.grid(alpha=0.3)
+    axes.legend(fontsize=9)
+    _save(figure, path)
+
+
+def curve_points(runs: list[dict[str, float]]) -> list[tuple[int, float, float]]:
+    """Return number, mean score over runs and standard deviation of each group.
+
+    Args:
+        runs (list): Of each run ``{group: score}``, groups named by numbers.
+    """
+    points = []
+    for name in sorted(runs[0], key=int):
+        scores = [run[name] for run in runs if run.get(name) is not None]
+        spread = statistics.stdev(scores) if len(scores) > 1 else 0.0
+        points.append((int(name), statistics.mean(scores), spread))
+    return points
 
 
 def scenes(

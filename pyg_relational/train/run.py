@@ -7,7 +7,7 @@ from typing import Any
 import torch
 
 from pyg_relational.data import TemporalGraph
-from pyg_relational.train import pictures, temporal_pictures
+from pyg_relational.train import pictures, score_axes, temporal_pictures
 from pyg_relational.train.datamodule import SPLITS
 from pyg_relational.train.environment import versions
 from pyg_relational.train.errors import UsageError
@@ -146,6 +146,7 @@ def train(
     _draw(folder, config, ours.module, ours.data.dataset("test"))
     other_figures = None if baseline is None else _figures(baseline)
     results = collect(config, _figures(ours), other_figures, metric, references)
+    score_axes.draw_run(folder, results)
     write_json(folder / "results.json", results)
     return results
 

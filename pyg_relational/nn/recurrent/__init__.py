@@ -1,5 +1,8 @@
 """Parts that carry a state along time or over repeated steps."""
 
+from pyg_relational.nn.recurrent.relation_composition_cell import (
+    RelationCompositionCell,
+)
 from pyg_relational.nn.recurrent.relation_gru_cell import RelationGRUCell
 from pyg_relational.nn.recurrent.relation_lstm_cell import RelationLSTMCell
 from pyg_relational.nn.recurrent.relational_memory import RelationalMemory
@@ -12,6 +15,7 @@ from pyg_relational.nn.recurrent.space_time_layer import SpaceTimeLayer
 from pyg_relational.nn.recurrent.unroll import Unroll
 
 __all__ = [
+    "RelationCompositionCell",
     "RelationGRUCell",
     "RelationLSTMCell",
     "RelationalMemory",
