@@ -5,104 +5,19 @@ import inspect
 import re
 import sys
 from collections.abc import Callable
-from typing import Any, Literal, NoReturn
+from typing import Any, NoReturn
 
 from jsonargparse import ActionYesNo, ArgumentParser
-from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
+from pyg_relational.cli_options import (
+    CONVERT_OPTIONS,
+    TRAIN_OPTIONS,
+    TRAIN_SWITCHES,
+    TUNE_OPTIONS,
+    TUNE_TRAIN_OPTIONS,
+)
 from pyg_relational.commands import COMMANDS, PROGRAM, benchmark_names
 from pyg_relational.train.errors import UsageError, nearest_names
-
-TRAIN_OPTIONS: tuple[tuple[str, Any, Any, str], ...] = (
-    ("--size", Literal["laptop", "paper"], "laptop", "size of model and budget"),
-    ("--representation", str, None, "representation of the scenes (null: the first)"),
-    ("--model", str, None, "model of the recipe (null: its default)"),
-    ("--seed", NonNegativeInt, 0, "seed of weights and batches"),
-    ("--epochs", PositiveInt, None, "epochs (null: the recipe's)"),
-    ("--max-steps", PositiveInt, None, "optimiser steps at most (null: no limit)"),
-    ("--batch-size", PositiveInt, None, "scenes a batch (null: the recipe's)"),
-    (
-        "--learning-rate",
-        PositiveFloat,
-        None,
-        "learning rate after the warm-up (null: the recipe's)",
-    ),
-    ("--accelerator", Literal["auto", "cpu", "gpu"], "auto", "where to compute"),
-    (
-        "--precision",
-        Literal["32-true", "bf16-mixed"],
-        "32-true",
-        "precision, as Lightning names it",
-    ),
-    ("--threads", PositiveInt, None, "CPU threads (null: as torch chooses)"),
-    ("--run-dir", str, None, "run folder (null: runs/<recipe>-<model>-seed<seed>)"),
-    ("--data-root", str, None, "dataset folder (null: the recipe's)"),
-    ("--record", str, None, "JSON file that collects the figures of several seeds"),
-    (
-        "--set",
-        dict[str, Any] | None,
-        None,
-        "further options by name: '{\"model.args.dropout\": 0.1}' (null: none)",
-    ),
-)
-TRAIN_SWITCHES = (
-    ("--resume", "continue the run in the folder, if there is one"),
-    ("--overwrite", "replace the run in the folder, if there is one"),
-)
-
-
-TUNE_OPTIONS: tuple[tuple[str, Any, Any, str], ...] = (
-    ("--trials", PositiveInt, 20, "trials in all, those of earlier starts included"),
-    ("--sampler", Literal["tpe", "random"], "tpe", "how values are chosen"),
-    (
-        "--pruner",
-        Literal["median", "none"],
-        "median",
-        "median: stop trials that do worse than half of the others",
-    ),
-    (
-        "--timeout",
-        PositiveFloat,
-        None,
-        "minutes after which no trial begins (null: no limit)",
-    ),
-    ("--study-dir", str, None, "folder of the study (null: studies/<recipe>)"),
-    ("--workers", PositiveInt, 1, "processes that run trials"),
-)
-# The options of `train` that `tune` has too.
-TUNE_TRAIN_OPTIONS = (
-    "--size",
-    "--representation",
-    "--model",
-    "--seed",
-    "--epochs",
-    "--max-steps",
-    "--accelerator",
-    "--threads",
-    "--data-root",
-    "--set",
-)
-
-
-CONVERT_OPTIONS: tuple[tuple[str, Any, Any, str], ...] = (
-    ("--targets", list[str], [], "attributes to learn: '[graph.answer]'"),
-    ("--edge-type", str, None, "edge attribute that names the relation (null: none)"),
-    ("--relations", Literal["edges", "labels", "both"], "edges", "what edges become"),
-    ("--leave-out", list[str], [], "attributes without features: '[node.name]'"),
-    (
-        "--category",
-        Literal["one-hot", "index"],
-        "one-hot",
-        "how categories are encoded",
-    ),
-    ("--unseen", Literal["slot", "error"], "slot", "what unseen categories are"),
-    ("--schema", str, None, "schema.json to use (null: from the scenes)"),
-    ("--split", list[float], [0.8, 0.1, 0.1], "shares: training, validation, test"),
-    ("--seed", NonNegativeInt, 0, "which scenes go where"),
-    ("--bad", Literal["fail", "skip"], "fail", "what a bad scene does"),
-    ("--shard-size", PositiveInt, 1000, "files or lines in a shard"),
-    ("--workers", PositiveInt, 1, "processes that read and encode"),
-)
 
 
 class Parser(ArgumentParser):
@@ -172,6 +87,7 @@ def build_parser(argv: list[str]) -> Parser:
         "explain": _explain_parser(),
         "tables": _tables_parser(),
         "convert": _convert_parser(),
+        "doctor": _doctor_parser(),
         "benchmark": _benchmark_parser(argv),
     }
     for name, sub in parsers.items():
@@ -237,13 +153,19 @@ def _evaluate_parser() -> Parser:
 
 def _predict_parser() -> Parser:
     parser = Parser(
-        description="Answer the questions about a scene with the model of a run.",
+        description="Answer about a scene, two images or two sentences of your own.",
         allow_abbrev=False,
     )
-    parser.add_argument("run", type=str, help="run folder")
-    parser.add_argument(
-        "input", type=str, help='JSON file: {"objects": [...], "questions": [...]}'
+    add = parser.add_argument
+    add("run", type=str, help="run folder")
+    add(
+        "input",
+        type=str,
+        nargs="+",
+        help="what the run was trained on: two image files; two sentences; or a JSON "
+        'file {"objects": [...], "questions": [...]}',
     )
+    add("--picture", type=str, default=None, help=".png or .svg file (null: none)")
     return parser
 
 
@@ -279,6 +201,17 @@ def _tables_parser() -> Parser:
         type=str,
         default="examples/results",
         help="folder of the recorded figures",
+    )
+    return parser
+
+
+def _doctor_parser() -> Parser:
+    parser = Parser(
+        description="Report the installation and check the operators on this machine.",
+        allow_abbrev=False,
+    )
+    parser.add_argument(
+        "--device", type=str, default="cpu", help="where the operators are checked"
     )
     return parser
 

@@ -15,9 +15,8 @@ import time
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pyg_relational import benchmarks
+from pyg_relational.command_settings import given_settings, plain_options
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import write_atomic
 from pyg_relational.train.recipe import (
@@ -85,12 +84,13 @@ def train_command(options: Options, argv: list[str]) -> int:
     from pyg_relational.train.environment import keep_freed_memory
     from pyg_relational.train.results import print_table
     from pyg_relational.train.run import configure, train
+    from pyg_relational.train.score_axes import draw_records
     from pyg_relational.train.tables import record
 
     keep_freed_memory()
     if options["threads"] is not None:
         torch.set_num_threads(options["threads"])
-    options = _plain(options | {"set": _settings(options, argv)})
+    options = plain_options(options | {"set": given_settings(options, argv)})
     chosen = {name: options[name] for name in CONFIGURE}
     command = reproducing_command(argv)
     config = configure(**chosen, settings=options["set"], command=command)
@@ -100,6 +100,7 @@ def train_command(options: Options, argv: list[str]) -> int:
     print(f"run folder: {folder}")
     if options["record"] is not None:
         record(Path(options["record"]), results)
+        draw_records(Path(options["record"]))
     return 0
 
 
@@ -123,7 +124,7 @@ def tune_command(options: Options, argv: list[str]) -> int:
     keep_freed_memory()
     if options["threads"] is not None:
         torch.set_num_threads(options["threads"])
-    options = _plain(options | {"set": _settings(options, argv)})
+    options = plain_options(options | {"set": given_settings(options, argv)})
     chosen = {name: options[name] for name in CONFIGURE if name in options}
     command = reproducing_command(argv)
     timeout = options["timeout"]
@@ -144,30 +145,6 @@ def tune_command(options: Options, argv: list[str]) -> int:
     return 0 if finished and found else 1
 
 
-def _settings(options: Options, argv: list[str]) -> Options:
-    """The settings of configuration files, and over them those of the command line."""
-    found: Options = {}
-    for path in options["config"] or ():
-        content = yaml.safe_load(Path(str(path)).read_text()) or {}
-        found |= _numbers(content.get("set") or {})
-    for word, following in zip(argv, [*argv[1:], ""], strict=True):
-        name, equals, value = word.partition("=")
-        if name == "--set":
-            found |= _numbers(yaml.safe_load(value if equals else following) or {})
-    return found
-
-
-def _numbers(settings: Options) -> Options:
-    """Settings with numbers such as 1e-3, which YAML takes for text."""
-    numbers = {}
-    for key, value in settings.items():
-        try:
-            numbers[key] = float(value) if isinstance(value, str) else value
-        except ValueError:
-            numbers[key] = value
-    return numbers
-
-
 def evaluate_command(options: Options, argv: list[str]) -> int:
     """Test the model of a run, print the table."""
     from pyg_relational.train.results import print_table
@@ -178,10 +155,11 @@ def evaluate_command(options: Options, argv: list[str]) -> int:
 
 
 def predict_command(options: Options, argv: list[str]) -> int:
-    """Answer the questions about a scene, print answers and probabilities."""
-    from pyg_relational.train.answers import predict, print_answers
+    """Answer inputs of the user, print answers and probabilities, draw if asked."""
+    from pyg_relational.train.predictions import run_prediction
 
-    print_answers(predict(Path(options["run"]), Path(options["input"])))
+    picture = options["picture"]
+    run_prediction(Path(options["run"]), options["input"], picture and Path(picture))
     return 0
 
 
@@ -214,6 +192,15 @@ def tables_command(options: Options, argv: list[str]) -> int:
         )
         return 1
     return 0
+
+
+def doctor_command(options: Options, argv: list[str]) -> int:
+    """Report the installation; return 1 if an operator is wrong on this machine."""
+    from pyg_relational.doctor import diagnose
+
+    report, right = diagnose(options["device"])
+    print(report)
+    return 0 if right else 1
 
 
 def convert_command(options: Options, argv: list[str]) -> int:
@@ -282,12 +269,6 @@ def run_name(config: dict[str, Any], options: Options) -> str:
     return "-".join([*filter(None, parts), f"seed{options['seed']}"])
 
 
-def _plain(options: Options) -> Options:
-    # YAML cannot write the parser's restricted number types, nor JSON its dates.
-    names = [name for name in options if name != "config"]
-    return dict(json.loads(json.dumps({n: options[n] for n in names}, default=str)))
-
-
 def reproducing_command(argv: list[str]) -> str:
     """Return the command line without the options that only say where to write.
 
@@ -311,5 +292,6 @@ COMMANDS = {
     "explain": explain_command,
     "tables": tables_command,
     "convert": convert_command,
+    "doctor": doctor_command,
     "benchmark": benchmark_command,
 }

@@ -133,25 +133,23 @@ def _compare(
     inputs: tuple[Tensor, ...],
     ptr: Tensor,
 ) -> Check:
-    ours = [x.clone().requires_grad_() for x in inputs]
     theirs = [x.clone().requires_grad_() for x in inputs]
+    ends = zip(ptr.tolist(), ptr[1:].tolist(), strict=False)
+    sets = [textbook(*(x[start:end] for x in theirs)) for start, end in ends]
+    expected = _with_gradients(torch.cat(sets), theirs)
+    ours = [x.clone().requires_grad_() for x in inputs]
     try:
-        found = operator(*ours)
+        found = _with_gradients(operator(*ours), ours)
     # Whatever an operator fails with on a machine is what the report is for.
     except Exception as error:
         return Check(name, float("inf"), f"{type(error).__name__}: {error}")
-    ends = zip(ptr.tolist(), ptr[1:].tolist(), strict=False)
-    sets = [textbook(*(x[start:end] for x in theirs)) for start, end in ends]
-    expected = torch.cat(sets)
-    pull = torch.linspace(-1, 1, expected.numel(), dtype=expected.dtype)
-    pull = pull.to(expected.device).view_as(expected)
-    gradients = zip(
-        torch.autograd.grad(found, ours, pull),
-        torch.autograd.grad(expected, theirs, pull),
-        strict=True,
-    )
-    pairs = [(found.detach(), expected.detach()), *gradients]
+    pairs = zip(found, expected, strict=True)
     return Check(name, max(float((x - y).abs().max()) for x, y in pairs))
+
+
+def _with_gradients(out: Tensor, inputs: list[Tensor]) -> list[Tensor]:
+    pull = torch.linspace(-1, 1, out.numel(), dtype=out.dtype, device=out.device)
+    return [out.detach(), *torch.autograd.grad(out, inputs, pull.view_as(out))]
 
 
 def _pairs(target: Tensor, source: Tensor) -> Tensor:

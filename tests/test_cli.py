@@ -232,3 +232,14 @@ def test_help_loads_no_torch() -> None:
 def test_recorded_command_leaves_out_places() -> None:
     argv = ["train", "r", "--run-dir", "a b", "--seed=1", "--data-root=x", "--resume"]
     assert reproducing_command(argv) == "pyg-relational train r --seed=1"
+
+
+def test_doctor_prints_a_report(
+    capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert main(["doctor"]) == 0
+    assert "- relu_pair_sum: right" in capsys.readouterr().out
+    wrong = "pyg_relational.doctor.relu_pair_sum"
+    monkeypatch.setattr(wrong, lambda a, *args, **options: a)
+    assert main(["doctor"]) == 1
+    assert "relu_pair_sum: WRONG: " in capsys.readouterr().out
