@@ -6,6 +6,7 @@ from torch_geometric.nn import MLP
 
 from pyg_relational.nn import GraphNetworkBlock
 from pyg_relational.nn.checks import check_edges, check_features, check_optional
+from pyg_relational.nn.recurrent.state import answered_steps
 from pyg_relational.nn.sets import check_questions, set_ptr
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 from pyg_relational.ops.checks import check_choice
@@ -109,6 +110,7 @@ class GraphNetwork(nn.Module):
         batch: Tensor | None = None,
         batch_size: int | None = None,
         steps: int | None = None,
+        last: int | None = None,
     ) -> Tensor:
         r"""Runs the forward pass.
 
@@ -123,6 +125,8 @@ class GraphNetwork(nn.Module):
             batch_size (int, optional): The number of graphs. (default: :obj:`None`)
             steps (int, optional): The number of steps, where it differs from that of
                 the constructor. (default: :obj:`None`)
+            last (int, optional): If set, only so many last steps are answered.
+                (default: :obj:`None`)
         """
         check_features(x, self.in_channels, "x")
         check_edges(edge_index, edge_attr)
@@ -146,8 +150,9 @@ class GraphNetwork(nn.Module):
             "set": x.new_zeros(graphs, width),
         }
         owner = ptr_to_batch(ptr, x.size(0))
+        before, last = answered_steps(self.steps if steps is None else steps, last)
         answers = []
-        for _ in range(self.steps if steps is None else steps):
+        for step in range(before + last):
             both = {
                 name: rows
                 if given[name] is None
@@ -158,7 +163,8 @@ class GraphNetwork(nn.Module):
                 both["node"], edge_index, both["edge"], both["set"], owner
             )
             state = dict(zip(("node", "edge", "set"), after, strict=True))
-            answers.append(self.head(state[self.output]))
+            if step >= before:
+                answers.append(self.head(state[self.output]))
         return torch.stack(answers, dim=1)
 
     def _embed(self, encode: MLP | None, rows: Tensor | None) -> Tensor | None:

@@ -123,8 +123,10 @@ class GraphNetworkBlock(nn.Module):
         self, aggr: nn.Module, rows: Tensor, index: Tensor, size: int
     ) -> Tensor:
         # Aggregations that sort or pad want rows in order.
-        index, order = index.sort(stable=True)
-        return aggr(rows.index_select(0, order), index, dim_size=size)
+        if torch.compiler.is_compiling() or bool((index[1:] < index[:-1]).any()):
+            index, order = index.sort(stable=True)
+            rows = rows.index_select(0, order)
+        return aggr(rows, index, dim_size=size)
 
     def __repr__(self) -> str:
         return (

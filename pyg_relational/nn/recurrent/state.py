@@ -74,3 +74,22 @@ def check_tensor(state: Tensor, shape: tuple[int, ...], name: str) -> None:
             f"(got {list(state.shape)})"
         )
     check_features(state, shape[-1], name)
+
+
+def answered_steps(steps: int, last: int | None) -> tuple[int, int]:
+    r"""Returns how many steps go unanswered, and how many last ones are answered.
+
+    Args:
+        steps (int): The number of steps.
+        last (int, optional): How many of them are answered; all by default.
+
+    Raises:
+        ValueError: If there are not so many steps.
+    """
+    if last is None:
+        return 0, steps
+    if not 1 <= last <= steps:
+        raise ValueError(
+            f"'last' must be from 1 to the number of steps, {steps} (got {last})"
+        )
+    return steps - last, last

@@ -1,0 +1,176 @@
+"""One training run, its test on all sizes, and what is kept of it."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar, Timer
+from torch_geometric.loader import DataLoader
+
+from pyg_relational.benchmarks.graphs.answers import judge
+from pyg_relational.benchmarks.graphs.module import EvenLengths, GraphTaskModule
+from pyg_relational.benchmarks.graphs.settings import (
+    GRAPH_SEED,
+    SIZES,
+    TRAIN_NODES,
+    Budget,
+    Case,
+    steps_for,
+)
+from pyg_relational.datasets.graph_tasks import GraphTasks
+from pyg_relational.train.datamodule import RelationalDataModule
+from pyg_relational.train.environment import hardware, versions
+from pyg_relational.train.errors import UsageError
+from pyg_relational.train.files import read_json, write_json
+from pyg_relational.train.fit import count_parameters
+from pyg_relational.train.logs import progress, quiet_lightning
+
+# Nodes, or pairs where all are related, of a test batch.
+ROWS, PAIRS = 4096, 200_000
+
+
+def load_data(task: str, root: str, budget: Budget) -> RelationalDataModule:
+    """Returns the graphs to train and to validate on.
+
+    Args:
+        task (str): One of `TASKS`.
+        root (str): Folder of the graphs.
+        budget (Budget): How many there are.
+    """
+    args = {"name": task, "num_nodes": TRAIN_NODES, "seed": GRAPH_SEED}
+    numbers = {"num_train": budget.graphs, "num_val": budget.validation}
+    data = EvenLengths(GraphTasks, root, args | numbers, budget.batch_size)
+    data.setup("fit")
+    return data
+
+
+def run_case(
+    case: Case, data: RelationalDataModule, folder: Path, root: str
+) -> dict[str, Any]:
+    """Trains a model and tests it on all sizes.
+
+    A finished run is `<task>-<model>-seed<seed>.json` in the folder. One that was
+    killed goes on after its last whole epoch.
+
+    Args:
+        case (Case): What to train.
+        data (RelationalDataModule): The graphs to train on.
+        folder (Path): Where runs are kept.
+        root (str): Folder of the graphs.
+
+    Returns:
+        dict[str, Any]: The figures, as in the file.
+    """
+    pl.seed_everything(case.seed, workers=True, verbose=False)
+    total = case.budget.epochs * len(data.train_dataloader())
+    module = GraphTaskModule(case, total)
+    checkpoints = folder / "checkpoints" / case.name
+    last = _last_checkpoint(checkpoints, case.settings)
+    timer = Timer(verbose=False)
+    with quiet_lightning():
+        trainer = _trainer(case, checkpoints, timer)
+        trainer.fit(module, data, ckpt_path=last, weights_only=True)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+    best = torch.load(checkpoints / "best.ckpt", "cpu", weights_only=True)
+    module.load_state_dict(best["state_dict"])
+    losses = [point["loss"] for point in module.curve]
+    chosen = losses.index(min(losses))
+    figures = {
+        "settings": case.settings,
+        "validation": module.curve[chosen],
+        "best_epoch": chosen + 1,
+        "test": {size: evaluate(module, size, root) for size in case.sizes},
+        "parameters": count_parameters(module.model),
+        "seconds": round(timer.time_elapsed("train"), 1),
+        "curve": module.curve,
+        "versions": versions(),
+        "hardware": hardware(),
+    }
+    write_json(folder / f"{case.name}.json", figures)
+    shutil.rmtree(checkpoints)
+    return figures
+
+
+def evaluate(module: GraphTaskModule, size: str, root: str) -> dict[str, float]:
+    """Returns the shares of graphs that are solved and of answers that are right.
+
+    Args:
+        module (GraphTaskModule): The trained model.
+        size (str): One of `SIZES`.
+        root (str): Folder of the graphs.
+    """
+    case, (low, high, number) = module.case, SIZES[size]
+    number = max(1, round(case.budget.share * number))
+    dataset = GraphTasks(
+        root, case.task, "test", (low, high), num_test=number, seed=GRAPH_SEED
+    )
+    rows = ROWS // high if case.task != "sorting" else PAIRS // high**2
+    steps = steps_for(case.task, case.model, high)
+    solved, right = [], []
+    start = time.perf_counter()
+    module.eval()
+    with torch.no_grad():
+        for batch in DataLoader(dataset, batch_size=max(1, rows)):
+            judged = judge(case.task, module.answer(batch, steps, 1)[:, -1], batch)
+            solved.append(judged.solved)
+            right.append(judged.right)
+    return {
+        "graphs": number,
+        "steps": steps,
+        "solved": torch.cat(solved).double().mean().item(),
+        "right": torch.cat(right).double().mean().item(),
+        "seconds": round(time.perf_counter() - start, 1),
+    }
+
+
+def finished(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Returns the figures of a finished run, or `None` if there is none with these
+    settings.
+
+    Args:
+        path (Path): The file of the run.
+        settings (dict): What the run has to be of.
+    """
+    try:
+        figures = read_json(path)
+    except UsageError:
+        return None
+    return dict(figures) if figures.get("settings") == settings else None
+
+
+def _last_checkpoint(folder: Path, settings: dict[str, Any]) -> str | None:
+    """The checkpoint to go on from; those of other settings are deleted."""
+    note, last = folder / "settings.json", folder / "last.ckpt"
+    if finished(note, settings) is not None:
+        return str(last) if last.is_file() else None
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_json(note, {"settings": settings})
+    return None
+
+
+def _trainer(case: Case, folder: Path, timer: Timer) -> pl.Trainer:
+    plain: dict[str, Any] = {
+        "enable_version_counter": False,
+        "auto_insert_metric_name": False,
+    }
+    kept: list[Callback] = [
+        ModelCheckpoint(folder, "best", "val/loss", mode="min", **plain),
+        ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, **plain),
+    ]
+    bar = progress("val/solved")
+    return pl.Trainer(
+        accelerator="cpu",
+        max_epochs=case.budget.epochs,
+        gradient_clip_val=1.0,
+        num_sanity_val_steps=0,
+        logger=False,
+        callbacks=[timer, bar, *kept],
+        enable_progress_bar=isinstance(bar, ProgressBar),
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
