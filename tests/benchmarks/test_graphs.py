@@ -21,6 +21,7 @@ from pyg_relational.benchmarks.graphs.settings import (
     step_range,
     steps_for,
 )
+from pyg_relational.benchmarks.graphs.training import judge_answers
 from pyg_relational.datasets import GraphTasks
 from pyg_relational.ops import fully_connected_edges
 from pyg_relational.train.errors import UsageError
@@ -325,3 +326,29 @@ def test_training_draws_even_lengths_and_validation_does_not(root):
 def test_budgets():
     assert list(SIZES) == ["16-32", "64", "128", "256", "512", "1000"]
     assert Budget().epochs * Budget().graphs // Budget().batch_size == 1600
+
+
+def test_a_graph_whose_states_overflow_is_not_solved(root):
+    graphs = list(GraphTasks(root, TASK, "val", num_val=3))
+    graphs[1].x = graphs[1].x + 0.5  # known by its start
+
+    class Overflows:
+        case = Case(TASK, MODEL, 0, Budget(), ("64",))
+
+        def answer(self, batch, steps, last):
+            if (batch.x == 0.5).any():
+                raise ValueError("'x' must be finite (got NaN or infinity in 1 row)")
+            return torch.nn.functional.one_hot(batch.y, 2).float().unsqueeze(1)
+
+    judged = judge_answers(Overflows(), Batch.from_data_list(graphs), 5)
+    assert judged.solved.tolist() == [True, False, True]
+    sizes = [graph.num_nodes for graph in graphs]
+    rows = [rows.tolist() for rows in judged.right.split(sizes)]
+    assert rows == [[True] * sizes[0], [False] * sizes[1], [True] * sizes[2]]
+
+    def fail(batch, steps, last):
+        raise ValueError("another mistake")
+
+    Overflows.answer = staticmethod(fail)
+    with pytest.raises(ValueError, match="another mistake"):
+        judge_answers(Overflows(), Batch.from_data_list(graphs), 5)

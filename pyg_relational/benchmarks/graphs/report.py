@@ -56,7 +56,8 @@ def table(budget: Budget, rows: list[dict[str, Any]], note: str) -> dict[str, An
         f"batches of {budget.batch_size}, Adam {budget.learning_rate:g}; the epoch "
         f"with the lowest loss on {budget.validation} more graphs of {low} to {high} "
         f"nodes is tested, on {graphs} graphs. Steps are 6 times the square root "
-        f"of the largest number of nodes (sorting: 4, one-step: 1). {note}"
+        f"of the largest number of nodes (sorting: 4, one-step: 1). A graph on which "
+        f"states overflow is not solved. {note}"
     )
     validation = f"{low}-{high} (validation)"
     return {

@@ -8,9 +8,10 @@ from typing import Any
 import pytorch_lightning as pl
 import torch
 from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar, Timer
+from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.benchmarks.graphs.answers import judge
+from pyg_relational.benchmarks.graphs.answers import Judged, judge
 from pyg_relational.benchmarks.graphs.module import EvenLengths, GraphTaskModule
 from pyg_relational.benchmarks.graphs.settings import (
     GRAPH_SEED,
@@ -115,7 +116,7 @@ def evaluate(module: GraphTaskModule, size: str, root: str) -> dict[str, float]:
     module.eval()
     with torch.no_grad():
         for batch in DataLoader(dataset, batch_size=max(1, rows)):
-            judged = judge(case.task, module.answer(batch, steps, 1)[:, -1], batch)
+            judged = judge_answers(module, batch, steps)
             solved.append(judged.solved)
             right.append(judged.right)
     return {
@@ -125,6 +126,29 @@ def evaluate(module: GraphTaskModule, size: str, root: str) -> dict[str, float]:
         "right": torch.cat(right).double().mean().item(),
         "seconds": round(time.perf_counter() - start, 1),
     }
+
+
+def judge_answers(module: GraphTaskModule, batch: Batch, steps: int) -> Judged:
+    """Returns which answers are right; of a graph on which the states of the model grow
+    until they overflow, none is.
+
+    Args:
+        module (GraphTaskModule): The trained model.
+        batch (Batch): The graphs.
+        steps (int): How often the model relates nodes.
+    """
+    try:
+        out = module.answer(batch, steps, 1)[:, -1]
+    except ValueError as error:
+        if "must be finite" not in str(error):
+            raise
+        if batch.num_graphs == 1:
+            right = torch.zeros(batch.y.numel(), dtype=torch.bool)
+            return Judged(right, torch.zeros(1, dtype=torch.bool))
+        graphs = [Batch.from_data_list([graph]) for graph in batch.to_data_list()]
+        single = [judge_answers(module, graph, steps) for graph in graphs]
+        return Judged(*(torch.cat(parts) for parts in zip(*single, strict=True)))
+    return judge(module.case.task, out, batch)
 
 
 def finished(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
