@@ -26,6 +26,13 @@ TRAIN_OPTIONS: tuple[tuple[str, Any, Any, str], ...] = (
         "precision, as Lightning names it",
     ),
     ("--threads", PositiveInt, None, "CPU threads (null: as torch chooses)"),
+    (
+        "--devices",
+        PositiveInt,
+        None,
+        "GPUs, or processes on CPUs, of this machine that share each batch (null: 1, "
+        "or as torchrun says)",
+    ),
     ("--run-dir", str, None, "run folder (null: runs/<recipe>-<model>-seed<seed>)"),
     ("--data-root", str, None, "dataset folder (null: the recipe's)"),
     ("--record", str, None, "JSON file that collects the figures of several seeds"),

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from filelock import FileLock
 
 
 def load_or_create(
@@ -18,7 +19,9 @@ def load_or_create(
 ) -> Any:
     """Returns the content of a cache file, creating the file where it is missing.
 
-    A file that was cut short or changed after it was written counts as missing.
+    A file that was cut short or changed after it was written counts as missing. Of
+    several processes that miss it one creates it, while the others wait; a process that
+    is killed meanwhile leaves the work to the next.
 
     Args:
         path (str or Path): The cache file.
@@ -32,9 +35,12 @@ def load_or_create(
     """
     content = None if force_reload else read_verified(path)
     if content is None:
-        _make_folder(Path(path))
-        content = create()
-        write_atomic(path, content)
+        with _alone(Path(path)):
+            # Another process may have created it meanwhile.
+            content = None if force_reload else read_verified(path)
+            if content is None:
+                content = create()
+                write_atomic(path, content)
     return content
 
 
@@ -76,7 +82,7 @@ def read_verified(path: str | Path) -> Any | None:
         return None
     try:
         record = json.loads(_checksum_path(path).read_bytes())
-    except ValueError:
+    except (ValueError, RecursionError):
         return None
     with path.open("rb") as file:
         found = {
@@ -86,7 +92,11 @@ def read_verified(path: str | Path) -> Any | None:
         if record != found:
             return None
         file.seek(0)
-        return torch.load(file, weights_only=True)
+        try:
+            return torch.load(file, weights_only=True)
+        # Written by other means, whatever the record says: not what was completed.
+        except Exception:
+            return None
 
 
 def _checksum_path(path: Path) -> Path:
@@ -96,6 +106,23 @@ def _checksum_path(path: Path) -> Path:
 def _make_folder(path: Path) -> None:
     with _explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
+
+
+@contextmanager
+def _alone(path: Path) -> Iterator[None]:
+    """Waits until no other process creates the file. The system unlocks what a killed
+    process held, so a lock file that is left behind locks nothing."""
+    _make_folder(path)
+    file = path.with_name(f".{path.name}.lock")
+    lock = FileLock(file)
+    with _explained(path):
+        lock.acquire()
+    try:
+        yield
+    finally:
+        # Whoever waits for it notices, and makes a new one.
+        file.unlink(missing_ok=True)
+        lock.release()
 
 
 def _replace_file(path: Path, content: bytes | memoryview) -> None:

@@ -4,6 +4,7 @@ from pyg_relational.loader.errors import NotStoredError
 from pyg_relational.loader.in_memory import in_memory
 from pyg_relational.loader.pair_budget_batch_sampler import PairBudgetBatchSampler
 from pyg_relational.loader.pair_costs import pair_costs
+from pyg_relational.loader.split_batch_sampler import SplitBatchSampler
 from pyg_relational.loader.stored_graphs import StoredGraphs
 from pyg_relational.loader.stored_loader import (
     StoredLoader,
@@ -14,6 +15,7 @@ from pyg_relational.loader.stored_loader import (
 __all__ = [
     "NotStoredError",
     "PairBudgetBatchSampler",
+    "SplitBatchSampler",
     "StoredGraphs",
     "StoredLoader",
     "graph_loader",

@@ -10,19 +10,21 @@ from torch_geometric.transforms import BaseTransform
 
 from pyg_relational.loader import graph_loader
 from pyg_relational.train.errors import UsageError
+from pyg_relational.train.parts import PartLoader
+from pyg_relational.train.processes import world_size
 
 SPLITS = ("train", "val", "test")
 
 
 class RelationalDataModule(pl.LightningDataModule):
     """Loads the splits of a dataset and batches their graphs, by slicing stored tensors
-    where the dataset allows it.
+    where the dataset allows it. Of several processes each loads its part of a batch.
 
     Args:
         dataset_class (type): Called as ``dataset_class(root, split=..., **args)``.
         root (str): Folder of the dataset.
         args (dict[str, Any]): Further arguments of the dataset.
-        batch_size (int): Graphs a batch.
+        batch_size (int): Graphs a batch, of all processes.
         follow_batch (list[str], optional): Attributes whose rows get a vector
             ``<name>_batch`` that assigns them to graphs. (default: ``None``)
         keep (Collection[str], optional): Attributes to batch; ``None`` batches all.
@@ -54,6 +56,12 @@ class RelationalDataModule(pl.LightningDataModule):
         self.augment = augment
         self.datasets: dict[str, Any] = {}
 
+    def prepare_data(self) -> None:
+        """Generate the splits once on each machine, before other processes load."""
+        if world_size() > 1:
+            function = None if self.trainer is None else self.trainer.state.fn
+            self.setup(function and function.value)
+
     def setup(self, stage: str | None = None) -> None:
         """Generate or load the splits that the stage needs."""
         splits = {"fit": SPLITS[:2], "validate": ("val",), "test": ("test",)}
@@ -72,15 +80,15 @@ class RelationalDataModule(pl.LightningDataModule):
                 raise UsageError(f"dataset {name}: {error}") from error
         return self.datasets[split]
 
-    def train_dataloader(self) -> DataLoader:
+    def train_dataloader(self) -> DataLoader | PartLoader:
         """Return shuffled batches of the training split."""
         return self._loader("train", shuffle=True)
 
-    def val_dataloader(self) -> DataLoader:
+    def val_dataloader(self) -> DataLoader | PartLoader:
         """Return batches of the validation split."""
         return self._loader("val", shuffle=False)
 
-    def test_dataloader(self) -> DataLoader:
+    def test_dataloader(self) -> DataLoader | PartLoader:
         """Return batches of the test split."""
         return self._loader("test", shuffle=False)
 
@@ -91,12 +99,13 @@ class RelationalDataModule(pl.LightningDataModule):
                 batch = transform(batch)
         return batch
 
-    def _loader(self, split: str, shuffle: bool) -> DataLoader:
+    def _loader(self, split: str, shuffle: bool) -> DataLoader | PartLoader:
         dataset = self.dataset(split)
         exclude = None
         if self.keep is not None:
             exclude = sorted(set(dataset[0].keys()) - set(self.keep))
-        return graph_loader(
+        make = graph_loader if world_size() == 1 else PartLoader
+        return make(
             dataset,
             batch_size=self.batch_size,
             shuffle=shuffle,

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
 from pytorch_lightning.callbacks import (
     Callback,
     EarlyStopping,
@@ -18,9 +17,17 @@ from pytorch_lightning.callbacks import (
 from torch import nn
 
 from pyg_relational.data.temporal_storage import KEPT
+from pyg_relational.train.checkpoints import read_checkpoint
 from pyg_relational.train.datamodule import RelationalDataModule
 from pyg_relational.train.logs import loggers, merge_metrics, progress, quiet_lightning
 from pyg_relational.train.module import RelationalModule
+from pyg_relational.train.processes import (
+    RandomNumbers,
+    first_alone,
+    rank,
+    trainer_options,
+    world_size,
+)
 from pyg_relational.train.registry import (
     build_model,
     dataset_class,
@@ -61,7 +68,7 @@ class FitResult:
         data (RelationalDataModule): The data it was trained on.
         scores (dict): Test scores ``{grouping: {group: mean}}``.
         training (dict): ``seconds, steps, epochs, parameters``.
-        curve (list): The rows of ``metrics.csv``.
+        curve (list): The rows of ``metrics.csv``; none but in the first process.
     """
 
     module: RelationalModule
@@ -76,6 +83,8 @@ def fit(
 ) -> FitResult:
     """Train and test the model of a resolved configuration.
 
+    Of several processes the first writes the run folder.
+
     Args:
         config (dict): What :func:`~pyg_relational.train.recipe.resolve` returned, with
             ``seed, accelerator, precision``.
@@ -87,12 +96,14 @@ def fit(
     Raises:
         UsageError: If folder, dataset, model and configuration do not fit together.
     """
-    prepare(folder, config, resume, overwrite)
+    first_alone(prepare, folder, config, resume, overwrite)
+    first = rank() == 0
     metric = task_of(dataset_class(config["dataset"]["class"]).task).metric
+    shown = [progress(f"val/{metric}")] if first else []
     with quiet_lightning():
-        fitted = fit_weights(config, folder, [progress(f"val/{metric}")], resume)
+        fitted = fit_weights(config, folder, shown, resume)
         module, trainer = fitted.module, fitted.trainer
-        save_model(folder, module.model, config["model"])
+        first_alone(save_model, folder, module.model, config["model"])
         scores = test(config, module, fitted.data)
     return FitResult(
         module=module.eval(),
@@ -103,8 +114,9 @@ def fit(
             "steps": trainer.global_step,
             "epochs": trainer.current_epoch,
             "parameters": count_parameters(module.model),
+            **({"processes": world_size()} if world_size() > 1 else {}),
         },
-        curve=merge_metrics(folder),
+        curve=merge_metrics(folder) if first else [],
     )
 
 
@@ -126,20 +138,22 @@ def fit_weights(
     model = build_model(config["model"])
     module = build_module(config, model)
     data = build_data(config, module)
-    print(
-        f"{config['model_name']}: {config['model']['class']}, "
-        f"{count_parameters(model):,} parameters -> {folder}",
-        flush=True,
-    )
+    if rank() == 0:
+        print(
+            f"{config['model_name']}: {config['model']['class']}, "
+            f"{count_parameters(model):,} parameters -> {folder}",
+            flush=True,
+        )
     trainer, timer = _trainer(config, folder, module.task, callbacks)
     last = folder / "checkpoints" / "last.ckpt"
-    ckpt = str(last) if resume and last.is_file() else None
+    # Read before Lightning does, whose messages do not say what to do.
+    ckpt = str(last) if resume and last.is_file() and read_checkpoint(last) else None
     trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
     if trainer.global_step > 0 and not trainer.interrupted:
         trainer.save_checkpoint(last)
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
-        checkpoint = torch.load(best, map_location="cpu", weights_only=True)
+        checkpoint = read_checkpoint(best)
         module.load_state_dict(checkpoint["state_dict"])
     return Fitted(module, data, trainer, timer)
 
@@ -156,12 +170,12 @@ def test(
     with quiet_lightning():
         trainer = pl.Trainer(
             accelerator=config["accelerator"],
-            devices=1,
             precision=config["precision"],
             logger=False,
             enable_checkpointing=False,
             enable_progress_bar=False,
             enable_model_summary=False,
+            **trainer_options(config["accelerator"]),
         )
         trainer.test(module, data, verbose=False)
     return module.scores
@@ -236,9 +250,10 @@ def _trainer(
         ),
         _checkpoint(folder, "last", save_on_train_epoch_end=True),
     ]
+    if world_size() > 1:
+        callbacks.append(RandomNumbers(config["seed"]))
     trainer = pl.Trainer(
         accelerator=config["accelerator"],
-        devices=1,
         precision=config["precision"],
         max_epochs=epochs,
         max_steps=budget.get("max_steps") or -1,
@@ -251,6 +266,7 @@ def _trainer(
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in others),
         enable_model_summary=False,
         default_root_dir=folder,
+        **trainer_options(config["accelerator"]),
     )
     return trainer, timer
 

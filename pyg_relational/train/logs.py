@@ -117,6 +117,8 @@ def quiet_lightning() -> Iterator[None]:
             warnings.filterwarnings("ignore", ".*smaller than the logging interval.*")
             # A resumed run writes where it wrote before.
             warnings.filterwarnings("ignore", "Checkpoint directory .* not empty.*")
+            # Values are reduced before they are logged.
+            warnings.filterwarnings("ignore", ".*recommended to use `self.log.*sync")
             # Raised inside Lightning by newer versions of torch.
             warnings.filterwarnings("ignore", ".*LeafSpec.* is deprecated.*")
             yield

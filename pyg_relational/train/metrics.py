@@ -1,6 +1,7 @@
 """The mean score of each group of rows, for example of each kind of question."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -20,6 +21,8 @@ class GroupedMean(Metric):
     Args:
         groups (Mapping[str, Sequence[str]]): Names of the groups of each grouping, such
             as ``{"kind": ("non-relational", "relational")}``.
+        **kwargs (optional): Arguments of :class:`torchmetrics.Metric`. Sums and counts
+            are added over processes unless ``sync_on_compute=False``.
 
     Shapes:
         - **score** :math:`(R, *)`, **indices**: for each grouping of the same shape,
@@ -35,12 +38,14 @@ class GroupedMean(Metric):
     total: Tensor
     count: Tensor
 
-    def __init__(self, groups: Mapping[str, Sequence[str]]) -> None:
-        super().__init__()
+    def __init__(self, groups: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
         self.groups = {"all": ("all",), **{k: tuple(v) for k, v in groups.items()}}
         size = sum(len(names) for names in self.groups.values())
-        self.add_state("total", torch.zeros(size), dist_reduce_fx="sum")
-        self.add_state("count", torch.zeros(size), dist_reduce_fx="sum")
+        # Sums of many numbers shall not depend on their order.
+        zeros = torch.zeros(size, dtype=torch.float64)
+        self.add_state("total", zeros, dist_reduce_fx="sum")
+        self.add_state("count", zeros.clone(), dist_reduce_fx="sum")
 
     def update(self, score: Tensor, indices: Mapping[str, Tensor]) -> None:
         """Add the scores of a batch to their groups."""

@@ -13,6 +13,7 @@ from torch_geometric.data import Data
 from pyg_relational.nn.inputs import forward_arguments
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.metrics import SETS, GroupedMean
+from pyg_relational.train.processes import pool, world_size
 from pyg_relational.train.tasks import task_of
 
 OPTIMIZERS = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
@@ -109,11 +110,13 @@ class RelationalModule(pl.LightningModule):
             raise UsageError(f"model {name} refused the batch: {error}") from error
 
     def training_step(self, batch: Data) -> Tensor:
-        """Return the loss of a batch."""
+        """Return the loss of a batch, or of a part of it: weighted by rows, so that the
+        mean of its gradients over processes is the gradient of the batch."""
         output, y, _ = self._marked(self(batch), batch)
         loss = self.task.loss(output, y)
-        self.log("train/loss", loss, batch_size=batch.num_graphs, prog_bar=True)
-        return loss
+        mean, rows = pool(loss, y.size(0))
+        self.log("train/loss", mean, batch_size=batch.num_graphs, prog_bar=True)
+        return loss * (y.size(0) * world_size() / rows.clamp(min=1))
 
     def validation_step(self, batch: Data) -> None:
         """Add a batch to the validation loss and scores."""
@@ -125,8 +128,8 @@ class RelationalModule(pl.LightningModule):
 
     def _evaluate(self, batch: Data, split: str) -> None:
         output, y, indices = self._marked(self(batch), batch)
-        loss = self.task.loss(output, y)
-        self.log(f"{split}/loss", loss, batch_size=y.size(0))
+        loss, rows = pool(self.task.loss(output, y), y.size(0))
+        self.log(f"{split}/loss", loss, batch_size=int(rows))
         self.score.update(self.task.score(output, y), indices)
 
     def score_of(self, output: Tensor, data: Data) -> dict[str, dict[str, float]]:
@@ -137,7 +140,7 @@ class RelationalModule(pl.LightningModule):
             data (Data): Holds ``y`` and the groups of its rows; ``"sets"`` needs a
                 batch.
         """
-        metric = GroupedMean(self.groups)
+        metric = GroupedMean(self.groups, sync_on_compute=False)
         output, y, indices = self._marked(output, data)
         metric.update(self.task.score(output, y), indices)
         return metric.compute()

@@ -14,6 +14,7 @@ from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import write_json
 from pyg_relational.train.fit import FitResult, build_data, build_module, fit, test
 from pyg_relational.train.module import RelationalModule
+from pyg_relational.train.processes import processes, rank
 from pyg_relational.train.recipe import load_recipe, merge, resolve
 from pyg_relational.train.references import reference_of
 from pyg_relational.train.registry import build_model
@@ -110,7 +111,8 @@ def train(
 ) -> dict[str, Any]:
     """Train the model and its baseline, and write the whole run folder.
 
-    ``results.json`` is written last: a folder that has it is complete.
+    ``results.json`` is written last: a folder that has it is complete. Of the processes
+    that ``torchrun`` started the first writes it.
 
     Args:
         config (dict): What :func:`configure` returned.
@@ -119,16 +121,23 @@ def train(
         overwrite (bool): Replace a run in the folder. (default: ``False``)
 
     Returns:
-        dict: The content of ``results.json``.
+        dict: The content of ``results.json``; empty but in the first process.
 
     Raises:
         UsageError: If folder, dataset, model and configuration do not fit together.
     """
+    with processes(config["accelerator"]):
+        return _train(config, folder, resume, overwrite)
+
+
+def _train(
+    config: dict[str, Any], folder: Path, resume: bool, overwrite: bool
+) -> dict[str, Any]:
     if config["baseline"] is not None:
         # Before an hour of training: its arguments may be wrong.
         build_model(config["baseline"])
     # Likewise: a package may be missing.
-    references = _reference_scores(config)
+    references = _reference_scores(config) if rank() == 0 else {}
     ours = fit(config, folder, resume, overwrite)
     metric, groups = ours.module.task.metric, ours.module.groups
     curves = {config["model_name"]: ours.curve}
@@ -136,6 +145,9 @@ def train(
     if config["baseline"] is not None:
         other = _baseline_config(config)
         baseline = fit(other, folder / "baseline", resume, overwrite)
+    if rank() > 0:
+        return {}
+    if baseline is not None:
         write_json(
             folder / "baseline" / "results.json",
             collect(other, _figures(baseline), None, metric, {}),
@@ -160,7 +172,8 @@ def evaluate(folder: Path, data_root: str | None = None) -> dict[str, Any]:
             (default: ``None``)
 
     Returns:
-        dict: As ``results.json``, with the scores of ours measured now.
+        dict: As ``results.json``, with the scores of ours measured now; empty but in
+        the first of the processes that ``torchrun`` started.
 
     Raises:
         UsageError: If the run is not finished or its files do not belong together.
@@ -173,8 +186,11 @@ def evaluate(folder: Path, data_root: str | None = None) -> dict[str, Any]:
         config["accelerator"] = "cpu"
     module = build_module(config, model)
     data = build_data(config, module)
-    scores = test(config, module, data)
-    _draw(folder, config, module, data.dataset("test"))
+    with processes(config["accelerator"]):
+        scores = test(config, module, data)
+        if rank() > 0:
+            return {}
+        _draw(folder, config, module, data.dataset("test"))
     scores = with_solved(scores, config.get("solved_above", {}))
     results = copy.deepcopy(recorded)
     for grouping, values in scores.items():

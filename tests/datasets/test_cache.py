@@ -1,6 +1,15 @@
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
 import pytest
 import torch
 
+from pyg_relational.datasets import cache
 from pyg_relational.datasets.cache import (
     load_or_create,
     read_verified,
@@ -126,3 +135,71 @@ def test_failed_write_is_explained(tmp_path, monkeypatch):
 def test_none_is_refused(tmp_path):
     with pytest.raises(ValueError, match="must not be None"):
         write_atomic(tmp_path / "content.pt", None)
+
+
+# The file alone: the package takes long to import. It says that it waits, and leaves a
+# line for each creation.
+CREATE = """
+import importlib.util, sys, time
+from pathlib import Path
+import torch
+
+spec = importlib.util.spec_from_file_location("cache", sys.argv[1])
+cache = importlib.util.module_from_spec(spec)
+spec.loader.exec_module(cache)
+path, seconds, ready = Path(sys.argv[2]), float(sys.argv[3]), Path(sys.argv[4])
+
+def create():
+    with path.with_name("calls").open("a") as file:
+        file.write("call\\n")
+    time.sleep(seconds)
+    return {"x": torch.arange(3)}
+
+ready.touch()
+print(cache.load_or_create(path, create)["x"].tolist())
+"""
+
+
+@pytest.fixture
+def start(tmp_path: Path) -> Iterator[Callable[[float, str], subprocess.Popen]]:
+    started = []
+
+    def start_one(seconds: float, name: str) -> subprocess.Popen:
+        paths = [str(tmp_path / "content.pt"), str(seconds), str(tmp_path / name)]
+        arguments = [sys.executable, "-c", CREATE, cache.__file__, *paths]
+        started.append(subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True))
+        return started[-1]
+
+    yield start_one
+    for process in started:
+        process.kill()
+        process.wait()
+
+
+def wait_for(path: Path) -> None:
+    deadline = time.monotonic() + 60
+    while not path.exists():
+        assert time.monotonic() < deadline, f"{path.name} did not appear"
+        time.sleep(0.02)
+
+
+def test_processes_create_once_and_a_killed_one_locks_nothing(
+    tmp_path: Path, start: Callable[[float, str], subprocess.Popen]
+) -> None:
+    calls = tmp_path / "calls"
+    killed = start(600, "killed")
+    wait_for(calls)
+    waiting = [start(1, name) for name in ("one", "two")]
+    for name in ("one", "two"):
+        wait_for(tmp_path / name)
+    time.sleep(0.3)
+    assert [process.poll() for process in waiting] == [None, None]
+    assert calls.read_text() == "call\n"
+    os.kill(killed.pid, signal.SIGKILL)
+    killed.communicate()
+    found = [process.communicate(timeout=60)[0] for process in waiting]
+    assert found == ["[0, 1, 2]\n"] * 2
+    # That of the killed one, and one more.
+    assert calls.read_text() == "call\n" * 2
+    left = {"content.pt", "content.pt.sha256.json", "calls", "killed", "one", "two"}
+    assert {p.name for p in tmp_path.iterdir()} == left
