@@ -38,7 +38,7 @@ scatter: $(STAMP)  ## Build torch-scatter against the installed torch.
 # Installed again only when what is to be installed has changed.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,tune,explain,data,ogb,text,vision,bench,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,tune,explain,data,ogb,text,vision,hub,bench,dev]'
 	touch $(STAMP)
 
 clean:  ## Remove the environment and all caches.

@@ -85,14 +85,13 @@ def main() -> None:
         report(name, model(x, edge_index), x)
     report("HeteroConv", *hetero())
     if not (WITH_PYG_LIB or WITH_TORCH_SPARSE):
-        print("NeighborLoader: needs pyg-lib or torch-sparse")
-        return
+        return print("NeighborLoader: needs pyg-lib or torch-sparse")
     model = models()["Sequential"]
     data, whole = Data(x=x.detach(), edge_index=edge_index), model(x, edge_index)
     error = 0.0
-    for batch in NeighborLoader(data, [-1, -1], batch_size=20):
-        seeds = slice(batch.batch_size)
-        difference = model(batch.x, batch.edge_index)[seeds] - whole[batch.n_id[seeds]]
+    for part in NeighborLoader(data, [-1, -1], batch_size=20):
+        seeds = slice(part.batch_size)
+        difference = model(part.x, part.edge_index)[seeds] - whole[part.n_id[seeds]]
         error = max(error, float(difference.abs().max()))
     print(f"NeighborLoader: largest difference to the full graph {error:.1e}")
 

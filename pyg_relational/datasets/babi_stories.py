@@ -30,6 +30,8 @@ TASKS = (
 )
 # The largest file of release 1.2 has about 5 MB; more would be another archive.
 MAX_FILE_BYTES = 64 * 2**20
+# All versions of all languages together have 0.2 GB.
+MAX_ARCHIVE_BYTES = 2**31
 
 
 class Archive(NamedTuple):
@@ -213,8 +215,13 @@ class _Reader:
 
 def _members(path: str | Path, names: set[str]) -> Iterator[tuple[str, bytes]]:
     """The names and contents of those regular members that are wanted."""
+    size = 0
     with tarfile.open(path, "r:gz") as archive:
         for member in archive:
+            # What is skipped has to be unpacked, too.
+            size += member.size
+            if size > MAX_ARCHIVE_BYTES:
+                raise tarfile.ReadError(f"unpacks to more than {MAX_ARCHIVE_BYTES}")
             name = member.name.removeprefix("./")
             if name not in names:
                 continue

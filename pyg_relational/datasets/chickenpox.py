@@ -10,12 +10,11 @@ from pyg_relational.data.temporal import TemporalGraph
 from pyg_relational.datasets.checks import check_int
 from pyg_relational.datasets.chickenpox_series import (
     SPLITS,
-    read_series,
+    read_series_file,
     target_weeks,
     window_tensors,
 )
 from pyg_relational.datasets.names import check_name
-from pyg_relational.datasets.packaged import read_text
 from pyg_relational.datasets.raw_files import fetch_raw, raw_folder
 from pyg_relational.datasets.stored import (
     collate_ragged,
@@ -159,7 +158,7 @@ class Chickenpox(InMemoryDataset):
 
     def _generate(self) -> dict[str, Any]:
         self._download()
-        series = read_series(read_text(self.raw_paths[0]))
+        series = read_series_file(self.raw_paths[0])
         weeks = target_weeks(len(series.values), self.train_share, self.split)
         rows, counts = window_tensors(series, weeks, self.window)
         samples = collate_ragged(rows, counts, data_class=TemporalGraph)

@@ -3,12 +3,14 @@
 import json
 import math
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
 
 from pyg_relational.datasets.names import check_name
+from pyg_relational.datasets.packaged import read_text
 
 SPLITS = ("train", "val", "test")
 KEYS = ("edges", "node_ids", "FX")
@@ -34,6 +36,21 @@ class Series:
     edge_index: Tensor
 
 
+def read_series_file(path: str | Path) -> Series:
+    """As :func:`read_series`, from a file, which messages name.
+
+    Args:
+        path (str or Path): The file.
+
+    Raises:
+        ValueError: The file is damaged.
+    """
+    try:
+        return read_series(read_text(path))
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r}: {error}") from error
+
+
 def read_series(text: str) -> Series:
     """Reads weekly values as PyTorch Geometric Temporal stores them.
 
@@ -46,7 +63,7 @@ def read_series(text: str) -> Series:
     """
     try:
         content = json.loads(text)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise ValueError(f"Expected the series to be JSON, got {error}.") from error
     missing = [
         key for key in KEYS if not isinstance(content, dict) or key not in content

@@ -2,6 +2,7 @@
 
 import ast
 import csv
+import errno
 import io
 import zipfile
 import zlib
@@ -139,6 +140,13 @@ def _read_member(path: Path, member: str) -> str:
                 )
             # Utf-8 errors are errors of value, too.
             return archive.read(member).decode()
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # The archive names places before its start.
+        raise ValueError(
+            f"{str(path)!r} is damaged ({error}): delete it, and it is fetched again."
+        ) from error
     except (
         zipfile.BadZipFile,
         zlib.error,

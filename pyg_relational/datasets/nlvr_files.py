@@ -59,8 +59,8 @@ def read_statements(path: str | Path) -> list[Statement]:
         except ValueError as error:
             shown = line.decode(errors="replace").strip()[:80]
             raise ValueError(
-                f"{path.name}, line {number}: {error} in {shown!r}; fetch the file "
-                "again."
+                f"{path.name}, line {number}: {str(error)[:300]} in {shown!r}; fetch "
+                "the file again."
             ) from error
     return statements
 
@@ -80,6 +80,8 @@ def parse_statement(line: bytes | str) -> Statement:
         raise ValueError(
             f"expected a JSON document ({error.msg} at character {error.pos + 1})"
         ) from error
+    except RecursionError as error:
+        raise ValueError("expected a JSON document, got lists of lists") from error
     if not isinstance(content, dict):
         raise ValueError("expected a JSON object")
     sentence = _text(content, "sentence")

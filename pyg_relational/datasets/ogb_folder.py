@@ -1,14 +1,12 @@
 """The folder of one of OGB's sets of molecules: where it is, if it is whole."""
 
-import gzip
 import os
 import shutil
 import uuid
-import zipfile
-import zlib
 from collections.abc import Mapping
 from pathlib import Path
 
+from pyg_relational.datasets.archives import gunzip, unzip
 from pyg_relational.datasets.raw_files import DATA_VARIABLE, fetch_raw
 
 PROCESSED = "processed/geometric_data_processed.pt"
@@ -138,13 +136,13 @@ def _numbers(path: Path) -> list[int]:
 
 def _content(path: Path) -> bytes:
     try:
-        return gzip.decompress(path.read_bytes())
+        return gunzip(path.read_bytes(), path)
     except FileNotFoundError:
         raise ValueError(
             f"Expected {str(path)!r}, found no such file. {_AGAIN}"
         ) from None
-    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
-        raise ValueError(f"{str(path)!r} is damaged ({error}). {_AGAIN}") from error
+    except ValueError as error:
+        raise ValueError(f"{error} {_AGAIN}") from error
 
 
 _AGAIN = "Delete the folder of the set to get it again."
@@ -185,12 +183,9 @@ def _fetch_archive(target: Path, url: str) -> Path:
 
 
 def _unpack(archive: Path, folder: Path, content: str) -> None:
-    try:
-        with zipfile.ZipFile(archive) as file:
-            file.extractall(folder)
-        if not Path(folder, content).is_dir():
-            raise zipfile.BadZipFile(f"it has no folder {content!r}")
-    except (zipfile.BadZipFile, zlib.error) as error:
+    unzip(archive, folder)
+    if not Path(folder, content).is_dir():
         raise ValueError(
-            f"{str(archive)!r} is damaged ({error}). Delete it to fetch it again."
-        ) from error
+            f"{str(archive)!r} is damaged (it has no folder {content!r}). Delete it to "
+            "fetch it again."
+        )

@@ -13,6 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
+from pyg_relational.datasets.archives import gunzip
 from pyg_relational.datasets.names import check_name
 from pyg_relational.datasets.ogb import SPLITS
 from pyg_relational.datasets.ogb_graphs import graphs_from_smiles
@@ -160,10 +161,10 @@ def read_molecules(path: Path) -> list[tuple[str, int]]:
     content = path.read_bytes()
     try:
         if path.suffix == ".gz":
-            content = gzip.decompress(content)
+            content = gunzip(content, path)
         table = csv.DictReader(io.StringIO(content.decode()))
         molecules = [(row[COLUMNS[0]], int(row[COLUMNS[1]])) for row in table]
-    except (EOFError, KeyError, OSError, TypeError, ValueError) as error:
+    except (csv.Error, KeyError, TypeError, ValueError) as error:
         raise ValueError(
             f"Cannot read SMILES and labels from {str(path)!r} ({error!r}): fetch the "
             "file again."

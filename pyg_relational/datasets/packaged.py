@@ -1,9 +1,10 @@
 """Data files that installed packages ship, and files of the same format."""
 
-import gzip
 import hashlib
 from importlib.util import find_spec
 from pathlib import Path
+
+from pyg_relational.datasets.archives import gunzip
 
 GZIP_START = b"\x1f\x8b"
 
@@ -57,7 +58,12 @@ def read_text(path: str | Path, sha256: str | None = None) -> str:
             f"{found}: another version of the package, so results would not compare. "
             "To use this file all the same, pass it as `path`."
         )
-    return content.decode("utf-8-sig")
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"Expected {str(path)!r} to be UTF-8 text ({error}): the file is damaged."
+        ) from error
 
 
 def content_tag(path: str | Path | None) -> str:
@@ -77,4 +83,4 @@ def _read_bytes(path: str | Path) -> bytes:
             f"Expected `path` to be a file, found none at {str(path)!r}."
         )
     content = Path(path).read_bytes()
-    return gzip.decompress(content) if content.startswith(GZIP_START) else content
+    return gunzip(content, path) if content.startswith(GZIP_START) else content

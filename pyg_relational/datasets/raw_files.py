@@ -3,9 +3,10 @@
 import hashlib
 import os
 import uuid
+from contextlib import suppress
 from pathlib import Path
 
-from torch_geometric.data import download_url
+from pyg_relational.datasets.downloads import download
 
 DATA_VARIABLE = "PYG_RELATIONAL_DATA"
 
@@ -30,6 +31,9 @@ def raw_folder(root: str, file_name: str, subfolder: str = "") -> str:
 def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
     """Downloads a raw file, which is then complete and checked, or not there.
 
+    A connection that breaks is tried again and continues where it broke; see
+    :func:`~pyg_relational.datasets.downloads.download` for proxies and limits.
+
     Args:
         url (str): Where the file is on the internet.
         path (str or Path): Where it goes; its folder is made where it is missing.
@@ -42,9 +46,16 @@ def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
     path = Path(path)
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
     try:
-        download_url(url, str(path.parent), filename=partial.name)
+        path.parent.mkdir(parents=True, exist_ok=True)
         if sha256 is not None:
-            check_sha256(partial, sha256, url)
+            _take_over(path, sha256, partial)
+        download(url, partial)
+        if sha256 is not None:
+            try:
+                check_sha256(partial, sha256, url)
+            except ValueError:
+                partial.unlink()
+                raise
         partial.replace(path)
     except OSError as error:
         raise OSError(
@@ -52,8 +63,22 @@ def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
             f"put it there by hand, or set {DATA_VARIABLE} to a folder that has it."
         ) from error
     finally:
-        partial.unlink(missing_ok=True)
+        if sha256 is None:
+            partial.unlink(missing_ok=True)
+        elif partial.exists():
+            partial.replace(_begun(path, sha256))
     return path
+
+
+def _begun(path: Path, sha256: str) -> Path:
+    """Where the beginning of a file waits for the next attempt."""
+    return path.with_name(f".{path.name}.{sha256[:16]}.begun")
+
+
+def _take_over(path: Path, sha256: str, partial: Path) -> None:
+    # A rename: of several processes only one continues what was begun.
+    with suppress(FileNotFoundError):
+        _begun(path, sha256).replace(partial)
 
 
 def check_sha256(path: str | Path, sha256: str, source: str | None = None) -> None:

@@ -1,9 +1,11 @@
 """The SICK files: what their lines say, and where they come from."""
 
 import zipfile
+import zlib
 from pathlib import Path
 from typing import NamedTuple
 
+from pyg_relational.datasets.archives import check_members
 from pyg_relational.datasets.raw_files import check_sha256, fetch_raw
 
 URL = "http://alt.qcri.org/semeval2014/task1/data/uploads"
@@ -18,6 +20,8 @@ SHA256 = {
     "val": "5a88cfb62f8c6bd2a3cce0f2421ba2cb8c2be5ab4a800f6f01e2c64aafb7db56",
     "test": "2b8aa806658d6fc23c6824c83776c2d4fee7556000817b5ec0f982861413b7d0",
 }
+# The largest file has 0.7 MB.
+MAX_BYTES = 64 * 2**20
 COLUMNS = (
     "pair_ID",
     "sentence_A",
@@ -61,8 +65,8 @@ def read_sentence_pairs(path: str | Path) -> list[SentencePair]:
         except ValueError as error:
             shown = line.decode(errors="replace").strip()[:80]
             raise ValueError(
-                f"{path.name}, line {number}: {error} in {shown!r}; fetch the file "
-                "again."
+                f"{path.name}, line {number}: {str(error)[:300]} in {shown!r}; fetch "
+                "the file again."
             ) from error
     if not pairs:
         raise ValueError(f"{path.name} holds no pairs; fetch the file again.")
@@ -88,10 +92,11 @@ def fetch_sentence_pairs(split: str, path: str | Path) -> None:
     partial = path.with_name(f".{path.name}.partial")
     try:
         with zipfile.ZipFile(archive) as content:
+            check_members(content, MAX_BYTES)
             partial.write_bytes(content.read(name))
         check_sha256(partial, SHA256[split], f"{name} of {url}")
         partial.replace(path)
-    except (zipfile.BadZipFile, KeyError) as error:
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
         raise ValueError(
             f"Expected {url} to be a zip archive with the file {name!r} ({error}). "
             f"Fetch the file elsewhere and put it to {str(path)!r}."

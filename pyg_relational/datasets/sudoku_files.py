@@ -1,15 +1,14 @@
 """Gordon Royle's list of Sudokus with 17 givens."""
 
-import gzip
 import hashlib
 import re
-import zlib
 from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from pyg_relational.datasets.archives import gunzip
 from pyg_relational.datasets.sudoku_solver import solve
 
 NUM_CELLS = 81
@@ -17,6 +16,8 @@ NUM_PUZZLES = 49151
 # Of the sorted puzzles, with 0 for blank cells and a newline between two: the copies
 # in circulation differ in order, line ends and compression.
 SHA256 = "d6bcbd3d9bb939f9b2abd7934760ecef1ff6101bef49f17d5568cffadd4beb6a"
+# The list has 4 MB.
+MAX_BYTES = 64 * 2**20
 # One copy of the list marks a line like this.
 _REMARK = "--"
 
@@ -111,11 +112,6 @@ def _parse(path: str | Path) -> tuple[PuzzleFile, bytes]:
 def _lines(path: Path) -> list[str]:
     content = path.read_bytes()
     if path.suffix == ".gz":
-        try:
-            content = gzip.decompress(content)
-        except (OSError, EOFError, zlib.error) as error:
-            raise ValueError(
-                f"{str(path)!r} is damaged ({error}). Fetch the file again."
-            ) from error
+        content = gunzip(content, path, MAX_BYTES)
     # Foreign bytes become characters that are named with their line.
     return content.decode("utf-8-sig", errors="replace").splitlines()

@@ -32,7 +32,9 @@ def batch_to_ptr(batch: Tensor, batch_size: int | None = None) -> Tensor:
             f"{list(batch.shape)}, dtype {batch.dtype})"
         )
     if torch.compiler.is_compiling() and batch_size is not None:
-        return index2ptr(batch, batch_size)
+        # `index2ptr` would fix the number of sets at the one that is traced.
+        starts = torch.arange(batch_size + 1, device=batch.device)
+        return torch.searchsorted(batch, starts)
     if batch.numel() == 0:
         return batch.new_zeros((batch_size or 0) + 1)
     if bool((batch[1:] < batch[:-1]).any()):

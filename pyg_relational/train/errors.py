@@ -3,6 +3,9 @@
 import difflib
 from collections.abc import Iterable
 
+# Characters of a message.
+MOST = 3000
+
 
 class UsageError(ValueError):
     """A request that cannot be met as it stands; the message says what to change.
@@ -10,6 +13,10 @@ class UsageError(ValueError):
     The command line prints the message as one line and exits with code 2. Every other
     exception is a defect and keeps its traceback.
     """
+
+    def __init__(self, message: str) -> None:
+        # What a damaged file holds may be of any length.
+        super().__init__(message if len(message) <= MOST else message[:MOST] + " ...")
 
 
 def nearest_names(name: str, known: Iterable[str]) -> str:

@@ -4,9 +4,9 @@ import copy
 from pathlib import Path
 from typing import Any
 
-import yaml
-
 from pyg_relational.train.errors import UsageError, nearest_names
+from pyg_relational.train.files import parse_yaml, read_text
+from pyg_relational.train.recipe_structure import check_part, check_structure
 from pyg_relational.train.search_space import check_search
 
 RECIPES = Path(__file__).parent / "recipes"
@@ -66,17 +66,15 @@ def load_recipe(recipe: str) -> dict[str, Any]:
     if not path.is_file():
         hint = nearest_names(recipe, recipe_names())
         raise UsageError(f"unknown recipe '{recipe}'; {hint}")
-    try:
-        content = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UsageError(f"recipe '{path}' is not valid YAML: {error}") from error
+    content = parse_yaml(read_text(path), f"recipe '{path}'")
     if not isinstance(content, dict):
         raise UsageError(f"recipe '{path}' must be a mapping of sections")
-    for section in sorted(set(content) - SECTIONS):
+    for section in sorted(map(str, set(content) - SECTIONS)):
         hint = nearest_names(section, SECTIONS)
         raise UsageError(f"recipe '{path}' has an unknown section '{section}'; {hint}")
     if missing := sorted(REQUIRED - set(content)):
         raise UsageError(f"recipe '{path}' lacks the sections {', '.join(missing)}")
+    check_structure(path, content)
     check_search(path, content)
     return content
 
@@ -181,12 +179,13 @@ def _check_keys(
     if not isinstance(content, dict):
         raise UsageError(f"{where} must be a mapping, not {content!r}")
     known = required | optional
-    for key in sorted(set(content) - known):
+    for key in sorted(map(str, set(content) - known)):
         raise UsageError(
             f"{where} has an unknown key '{key}'; {nearest_names(key, known)}"
         )
     if missing := sorted(required - set(content)):
         raise UsageError(f"{where} lacks {', '.join(missing)}")
+    check_part(where, content)
 
 
 def merge(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:

@@ -1,4 +1,5 @@
-"""Classes that a recipe may name: those of this package, nothing else."""
+"""Classes that a recipe may name: those of this package, and of modules that the user
+allows."""
 
 import importlib
 from typing import Any
@@ -8,6 +9,19 @@ from torch.utils.data import Dataset
 from torch_geometric.transforms import BaseTransform
 
 from pyg_relational.train.errors import UsageError, nearest_names
+
+_allowed: set[str] = set()
+
+
+def allow(module: str) -> None:
+    """Let recipes and saved models name the classes of a module, as
+    ``"module.Class"``, for as long as this process runs. It is imported when one is
+    named, which runs its code: allow what you trust.
+
+    Args:
+        module (str): The name of the module, such as ``"my_package.models"``.
+    """
+    _allowed.add(module)
 
 
 def model_class(name: str) -> type[nn.Module]:
@@ -65,14 +79,21 @@ def _is_spec(value: Any) -> bool:
 
 
 def _class(module: str, name: str, kind: type) -> type[Any]:
+    place, _, plain = str(name).rpartition(".")
+    if place in _allowed:
+        found = getattr(importlib.import_module(place), plain, None)
+        if isinstance(found, type) and issubclass(found, kind):
+            return found
+        raise UsageError(f"'{place}' has no {kind.__name__} named '{plain}'")
     classes = {
         key: value
         for key, value in vars(importlib.import_module(module)).items()
         if isinstance(value, type) and issubclass(value, kind)
     }
     if name not in classes:
+        hint = f". Classes of '{place}' need --allow {place}" if place else ""
         raise UsageError(
             f"a recipe may only name classes of {module}, not '{name}'; "
-            f"{nearest_names(name, classes)}"
+            f"{nearest_names(name, classes)}{hint}"
         )
     return classes[name]

@@ -7,12 +7,11 @@ from typing import Any
 
 import safetensors.torch
 import yaml
-from safetensors import SafetensorError
 from torch import nn
 
 from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import read_json, write_atomic, write_json
-from pyg_relational.train.registry import build_model
+from pyg_relational.train.files import read_json, read_yaml, write_atomic, write_json
+from pyg_relational.train.weights import load_weights
 
 CONTENT = (
     "config.yaml",
@@ -85,10 +84,7 @@ def read_config(folder: Path) -> dict[str, Any]:
     path = folder / "config.yaml"
     if not path.is_file():
         raise UsageError(f"'{folder}' is not a run folder: it has no config.yaml")
-    try:
-        config = yaml.safe_load(path.read_text())
-    except yaml.YAMLError as error:
-        raise UsageError(f"'{path}' is not valid YAML: {error}") from error
+    config = read_yaml(path)
     missing = [
         key for key in IDENTITY if not isinstance(config, dict) or key not in config
     ]
@@ -129,21 +125,7 @@ def load_model(folder: Path) -> nn.Module:
             f"{_class_of(spec)}, config.yaml {_class_of(config['model'])}, or their "
             "arguments differ"
         )
-    model = build_model(spec)
-    try:
-        safetensors.torch.load_model(model, folder / "model.safetensors")
-    except SafetensorError as error:
-        raise UsageError(
-            f"'{folder / 'model.safetensors'}' is damaged ({error}); train again with "
-            "--overwrite"
-        ) from error
-    except RuntimeError as error:
-        reason = " ".join(str(error).split())
-        raise UsageError(
-            f"'{folder}' is a run folder of another model: the weights do not fit "
-            f"{_class_of(spec)}. {reason}"
-        ) from error
-    return model.eval()
+    return load_weights(folder / "model.safetensors", spec, "train with --overwrite")
 
 
 def _ours(path: Path) -> bool:

@@ -1,0 +1,145 @@
+"""Weights of models: safetensors, checked against their description before anything of
+the described size is built."""
+
+import math
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import safetensors.torch
+import torch
+from safetensors import SafetensorError
+from torch import nn
+
+from pyg_relational.train.errors import UsageError
+from pyg_relational.train.registry import build_model
+
+# Files of these kinds are pickles, which run what they please when they are read.
+PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
+# A zip archive of torch, and bare pickles of the protocols 2 to 5.
+MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
+# An argument counts layers, steps or channels. What is above is at most as large as
+# the number of weights, as channels are.
+LARGEST = 10_000
+
+
+def load_weights(path: Path, spec: Any, remedy: str) -> nn.Module:
+    """Build the model that a description names with the weights of a file.
+
+    Args:
+        path (Path): A file in the format safetensors.
+        spec (dict): ``class`` (str) and ``args`` (dict of keyword arguments).
+        remedy (str): What to do about a damaged file.
+
+    Returns:
+        nn.Module: The model in evaluation mode.
+
+    Raises:
+        UsageError: If the file is damaged or a pickle, the description is none, or the
+            two belong to different models.
+    """
+    check_no_pickle(path)
+    stored = _stored_numbers(path, remedy)
+    check_spec(spec, stored)
+    other = f"'{path.parent}' is a run folder of another model: the weights do not fit "
+    # Memory is asked for only after the file has shown that it holds as much.
+    needed = _needed_numbers(spec)
+    if needed > stored:
+        raise UsageError(
+            f"{other}{spec['class']}, which has {needed:,} numbers; the file has "
+            f"{stored:,}"
+        )
+    model = build_model(spec)
+    try:
+        safetensors.torch.load_model(model, path)
+    except SafetensorError as error:
+        raise UsageError(f"'{path}' is damaged ({error}); {remedy}") from error
+    except RuntimeError as error:
+        reason = " ".join(str(error).split())
+        raise UsageError(f"{other}{spec['class']}. {reason}") from error
+    return model.eval()
+
+
+def check_no_pickle(path: Path) -> None:
+    """Check that a file of weights is not a pickle, by its name and its first bytes.
+
+    Raises:
+        UsageError: If it is one, or cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            start = file.read(9)
+    except OSError as error:
+        raise UsageError(f"cannot read '{path}': {error.strerror}") from error
+    # Safetensors begin with the length of their header, which may look like anything.
+    plain = start[8:] == b"{"
+    if path.suffix in PICKLES or (start.startswith(MAGIC) and not plain):
+        raise UsageError(
+            f"'{path}' is a pickle, which may run any code when it is read; it is not "
+            f"opened. Ask for 'model.safetensors', or convert the file where it was "
+            f"made: safetensors.torch.save_model(model, 'model.safetensors')"
+        )
+
+
+def check_spec(spec: Any, most: int) -> None:
+    """Check that a description is one, and that none of its numbers is out of range.
+
+    Args:
+        spec (dict): ``class`` and ``args`` of a model.
+        most (int): How many weights there are.
+
+    Raises:
+        UsageError: If it is not a description, or a number exceeds both ``most`` and
+            10,000.
+    """
+    if (
+        not isinstance(spec, dict)
+        or not isinstance(spec.get("class"), str)
+        or not isinstance(spec.get("args"), dict)
+    ):
+        raise UsageError(
+            "the description of a model must be a mapping with 'class', a name, and "
+            f"'args', a mapping of its arguments; got {str(spec)[:80]}"
+        )
+    for name, number in _numbers(spec["args"]):
+        if abs(number) > max(most, LARGEST):
+            raise UsageError(
+                f"model {spec['class']}: '{name}' is {number}, more than the {most:,} "
+                f"weights there are; the description is damaged"
+            )
+
+
+def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:
+    if isinstance(value, dict):
+        for key, item in value.items():
+            yield from _numbers(item, str(key))
+    elif isinstance(value, list):
+        for item in value:
+            yield from _numbers(item, name)
+    elif isinstance(value, (int, float)):
+        yield name, value
+
+
+def _needed_numbers(spec: dict[str, Any]) -> int:
+    """How many numbers a model has, without the memory for them."""
+    try:
+        with torch.device("meta"):
+            return sum(x.numel() for x in build_model(spec).parameters())
+    except UsageError:
+        raise
+    # Arguments that no check of the model has foreseen, such as a width below 0.
+    except Exception as error:
+        raise UsageError(
+            f"model {spec['class']} cannot be built with the arguments of its "
+            f"description ({' '.join(str(error).split())}); the description is damaged"
+        ) from error
+
+
+def _stored_numbers(path: Path, remedy: str) -> int:
+    """How many numbers a file holds, from its header alone."""
+    try:
+        with safetensors.safe_open(path, framework="pt") as file:
+            names = file.keys()
+            return sum(math.prod(file.get_slice(x).get_shape()) for x in names)
+    except SafetensorError as error:
+        raise UsageError(f"'{path}' is damaged ({error}); {remedy}") from error
