@@ -52,8 +52,7 @@ def models() -> dict[str, nn.Module]:
 def report(name: str, out: Tensor, x: Tensor) -> None:
     """Print what comes out and what arrives at the input."""
     (gradient,) = torch.autograd.grad(out[0].square().mean(), x)
-    shape = list(out.shape)
-    print(f"{name:34} {shape!s:10} gradient {gradient.abs().max():.4f}")
+    print(f"{name:34} {list(out.shape)!s:10} gradient {gradient.abs().max():.4f}")
 
 
 def hetero() -> tuple[Tensor, Tensor]:
@@ -85,7 +84,8 @@ def main() -> None:
         report(name, model(x, edge_index), x)
     report("HeteroConv", *hetero())
     if not (WITH_PYG_LIB or WITH_TORCH_SPARSE):
-        return print("NeighborLoader: needs pyg-lib or torch-sparse")
+        print("NeighborLoader: needs pyg-lib or torch-sparse")
+        return
     model = models()["Sequential"]
     data, whole = Data(x=x.detach(), edge_index=edge_index), model(x, edge_index)
     error = 0.0
