@@ -17,6 +17,7 @@ from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import write_atomic, write_json
 from pyg_relational.train.registry import dataset_class
 from pyg_relational.train.run_folder import load_model, read_config
+from pyg_relational.train.tables import table_text
 
 FOLDERS = {False: Path("runs/benchmark-explain"), True: Path("examples/results")}
 CONTROL = "random weights"
@@ -98,14 +99,7 @@ def run(
 
 def summary(figures: dict[str, Any]) -> str:
     """Return the figures as a table for the terminal."""
-    table = figures["table"]
-    rows = [table["columns"], *table["rows"]]
-    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
-    lines = [
-        "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True))
-        for row in rows
-    ]
-    return "\n".join([*lines, "", table["caption"]])
+    return table_text(figures["table"])
 
 
 def auroc(scores: Tensor, pair: Tensor) -> float:

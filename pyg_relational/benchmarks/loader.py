@@ -16,6 +16,7 @@ from pyg_relational.loader import StoredLoader
 from pyg_relational.loader.compare import check_same_batch
 from pyg_relational.train.environment import hardware, versions
 from pyg_relational.train.files import write_json
+from pyg_relational.train.tables import table_text
 
 FOLDERS = {False: Path("runs/benchmark-loader"), True: Path("examples/results")}
 FLOOR = 10
@@ -98,9 +99,7 @@ def summary(figures: dict[str, Any]) -> str:
     Args:
         figures (dict): What :func:`run` returned.
     """
-    table = figures["table"]
-    lines = [table["columns"], *table["rows"]]
-    return "\n".join([*("  ".join(line) for line in lines), table["caption"]])
+    return table_text(figures["table"])
 
 
 def scenes(

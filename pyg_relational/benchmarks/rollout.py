@@ -25,6 +25,7 @@ from pyg_relational.train.files import write_atomic, write_json
 from pyg_relational.train.fit import build_data, build_module
 from pyg_relational.train.run import configure, train
 from pyg_relational.train.run_folder import load_model, read_config
+from pyg_relational.train.tables import table_text
 
 FOLDERS = {False: Path("runs/benchmark-rollout"), True: Path("examples/results")}
 RECIPE = "spring-motion"
@@ -152,9 +153,7 @@ def summary(figures: dict[str, Any]) -> str:
     Args:
         figures (dict): What :func:`run` returned.
     """
-    table = figures["table"]
-    lines = [table["columns"], *table["rows"]]
-    return "\n".join([*("  ".join(line) for line in lines), table["caption"]])
+    return table_text(figures["table"])
 
 
 def draw(path: Path, figures: dict[str, Any]) -> None:

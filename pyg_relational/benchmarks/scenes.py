@@ -17,6 +17,7 @@ from pyg_relational.benchmarks.ops.measure import in_turns, peak_memory
 from pyg_relational.data import SceneEncoder
 from pyg_relational.train.environment import hardware, versions
 from pyg_relational.train.files import write_json
+from pyg_relational.train.tables import table_text
 
 FOLDERS = {False: Path("runs/benchmark-scenes"), True: Path("examples/results")}
 FLOOR = 5
@@ -93,9 +94,7 @@ def summary(figures: dict[str, Any]) -> str:
     Args:
         figures (dict): What :func:`run` returned.
     """
-    table = figures["table"]
-    lines = [table["columns"], *table["rows"]]
-    return "\n".join([*("  ".join(line) for line in lines), table["caption"]])
+    return table_text(figures["table"])
 
 
 def scenes(number: int, seed: int) -> Iterator[nx.DiGraph]:

@@ -14,6 +14,7 @@ from pyg_relational.models import R2N2
 from pyg_relational.nn.sequences import Sequences
 from pyg_relational.train.environment import hardware, versions
 from pyg_relational.train.files import write_json
+from pyg_relational.train.tables import table_text
 
 FOLDERS = {False: Path("runs/benchmark-sequences"), True: Path("examples/results")}
 CHANNELS = 128
@@ -92,9 +93,7 @@ def summary(figures: dict[str, Any]) -> str:
     Args:
         figures (dict): What :func:`run` returned.
     """
-    table = figures["table"]
-    lines = [table["columns"], *table["rows"]]
-    return "\n".join([*("  ".join(line) for line in lines), table["caption"]])
+    return table_text(figures["table"])
 
 
 class TextbookRelation(nn.Module):

@@ -10,6 +10,7 @@ from pyg_relational.train.files import write_atomic, write_json
 from pyg_relational.train.fit import build_data, build_module, test
 from pyg_relational.train.results import shown, test_columns
 from pyg_relational.train.run_folder import load_model, read_config
+from pyg_relational.train.tables import table_text
 
 FOLDERS = {False: Path("runs/benchmark-steps"), True: Path("examples/results")}
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
@@ -85,10 +86,7 @@ def summary(figures: dict[str, Any]) -> str:
     Args:
         figures (dict): What :func:`run` returned.
     """
-    table = figures["table"]
-    lines = [table["columns"], *table["rows"]]
-    text = ["  ".join(cell.rjust(16) for cell in line) for line in lines]
-    return "\n".join([*text, table["caption"]])
+    return table_text(figures["table"])
 
 
 def draw(path: Path, figures: dict[str, Any]) -> None:

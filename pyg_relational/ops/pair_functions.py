@@ -122,5 +122,6 @@ class RowsOfSources:
 
 
 def by_head(x: Tensor, heads: int) -> Tensor:
+    """Shares the channels of each pair out to the heads."""
     # [P, K * C] -> [P, K, C]
     return x.view(x.size(0), heads, x.size(1) // heads)

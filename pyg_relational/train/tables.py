@@ -134,6 +134,24 @@ def _render_benchmark(table: dict[str, Any]) -> str:
     return "\n".join([*rows, "", table["caption"]]) + "\n"
 
 
+def table_text(table: dict[str, Any]) -> str:
+    """Return the table of a benchmark as text for the terminal, columns aligned.
+
+    Args:
+        table (dict): ``columns``, ``rows`` (of text) and a ``caption``.
+    """
+    lines = [table["columns"], *table["rows"]]
+    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
+    text = [
+        "  ".join(
+            cell.rjust(width) if number else cell.ljust(width)
+            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
+        )
+        for line in lines
+    ]
+    return "\n".join([*text, table["caption"]])
+
+
 def render_readme(readme: Path, records: Path) -> tuple[str, str]:
     """Return the README as it is, and as it should be.
 

@@ -12,7 +12,7 @@ from pyg_relational.train.results import (
     shown,
     with_solved,
 )
-from pyg_relational.train.tables import record, render, update_readme
+from pyg_relational.train.tables import record, render, table_text, update_readme
 
 README = "# Title\n<!-- table:tiny -->\nold\n<!-- /table:tiny -->\nend\n"
 
@@ -190,3 +190,14 @@ def test_small_errors_keep_two_digits(value: float, text: str) -> None:
 
 def test_small_shares_stay_short() -> None:
     assert shown(0.00012, "accuracy", "all") == "0.0"
+
+
+def test_benchmarks_are_aligned_for_the_terminal() -> None:
+    rows = [["slow", "1,200 s"], ["quicker", "3 s"]]
+    table = {"columns": ["way", "time"], "rows": rows, "caption": "One run."}
+    assert table_text(table).split("\n") == [
+        "way         time",
+        "slow     1,200 s",
+        "quicker      3 s",
+        "One run.",
+    ]

@@ -11,6 +11,7 @@ from pyg_relational.benchmarks.graphs.settings import (
     Budget,
 )
 from pyg_relational.train.files import write_atomic
+from pyg_relational.train.tables import table_text
 
 COLOURS = {
     "relation": "#ff7f0e",
@@ -73,16 +74,7 @@ def summary(figures: dict[str, Any]) -> str:
     Args:
         figures (dict): What :func:`run` returned.
     """
-    lines = [figures["table"]["columns"], *figures["table"]["rows"]]
-    widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    text = [
-        "  ".join(
-            cell.rjust(width) if number else cell.ljust(width)
-            for number, (cell, width) in enumerate(zip(line, widths, strict=True))
-        )
-        for line in lines
-    ]
-    return "\n".join([*text, figures["table"]["caption"]])
+    return table_text(figures["table"])
 
 
 def draw(path: Path, rows: list[dict[str, Any]]) -> None:

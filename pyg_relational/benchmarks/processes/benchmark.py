@@ -12,6 +12,7 @@ from typing import Any
 from pyg_relational.benchmarks.processes.settings import BATCH_SIZE, OBJECTS, WARM_UP
 from pyg_relational.train.environment import hardware, versions
 from pyg_relational.train.files import write_json
+from pyg_relational.train.tables import table_text
 
 FOLDERS = {False: Path("runs/benchmark-processes"), True: Path("examples/results")}
 LIMIT = 1e-5  # of the difference between losses
@@ -91,9 +92,7 @@ def summary(figures: dict[str, Any]) -> str:
     Args:
         figures (dict): What :func:`run` returned.
     """
-    table = figures["table"]
-    lines = [table["columns"], *table["rows"]]
-    return "\n".join([*("  ".join(line) for line in lines), table["caption"]])
+    return table_text(figures["table"])
 
 
 def _train(

@@ -16,6 +16,7 @@ from pyg_relational.benchmarks.temporal.peers import (
 from pyg_relational.train.environment import hardware, versions
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import write_json
+from pyg_relational.train.tables import table_text
 
 FOLDERS = {False: Path("runs/benchmark-temporal"), True: Path("examples/results")}
 ROOT = "datasets/chickenpox"
@@ -103,9 +104,7 @@ def summary(figures: dict[str, Any]) -> str:
         if isinstance(content, str):
             parts.append(f"{name}: skipped, {content}")
             continue
-        table = content["table"]
-        lines = ["  ".join(line) for line in (table["columns"], *table["rows"])]
-        parts.append("\n".join([*lines, table["caption"]]))
+        parts.append(table_text(content["table"]))
     return "\n\n".join(parts)
 
 
