@@ -74,7 +74,7 @@ class Budget:
     graphs: int = 25600
     epochs: int = 2
     batch_size: int = 32
-    learning_rate: float = 3e-3
+    learning_rate: float = 1e-3
     validation: int = 500
     share: float = 1.0
 
