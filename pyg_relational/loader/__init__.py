@@ -4,6 +4,7 @@ from pyg_relational.loader.errors import NotStoredError
 from pyg_relational.loader.in_memory import in_memory
 from pyg_relational.loader.pair_budget_batch_sampler import PairBudgetBatchSampler
 from pyg_relational.loader.pair_costs import pair_costs
+from pyg_relational.loader.resumable_loader import ResumableLoader
 from pyg_relational.loader.split_batch_sampler import SplitBatchSampler
 from pyg_relational.loader.stored_graphs import StoredGraphs
 from pyg_relational.loader.stored_loader import (
@@ -15,6 +16,7 @@ from pyg_relational.loader.stored_loader import (
 __all__ = [
     "NotStoredError",
     "PairBudgetBatchSampler",
+    "ResumableLoader",
     "SplitBatchSampler",
     "StoredGraphs",
     "StoredLoader",

@@ -1,13 +1,23 @@
-"""Checkpoints of Lightning: read without running what they hold."""
+"""Checkpoints of Lightning: written whole or not at all, in the middle of long epochs
+too, and read without running what they hold."""
 
 import pickle
+import time
 import zipfile
 from pathlib import Path
 from typing import Any
 
+import pytorch_lightning as pl
 import torch
+from pytorch_lightning.callbacks import Callback, ModelCheckpoint
+from pytorch_lightning.plugins.io import TorchCheckpointIO
 
 from pyg_relational.train.errors import UsageError
+from pyg_relational.train.files import write_atomic
+
+# Steps between two looks at the clock, which the first of several processes tells the
+# others.
+STEPS = 20
 
 # What continuing needs of a checkpoint.
 KEYS = {
@@ -54,3 +64,74 @@ def read_checkpoint(path: Path) -> dict[str, Any]:
             f"{remedy}"
         )
     return content
+
+
+class AtomicCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints under a temporary name in their own folder, then renames them:
+    Lightning's go by way of the folder for temporary files, which may be elsewhere."""
+
+    def save_checkpoint(
+        self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None
+    ) -> None:
+        """Write a checkpoint."""
+        path = Path(path)
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, lambda partial: torch.save(checkpoint, partial))
+
+
+class SaveWithinEpochs(Callback):
+    """Saves a checkpoint in the middle of epochs that take long.
+
+    Args:
+        path (Path): The file.
+        minutes (float): How much of an epoch a kill may cost, about.
+    """
+
+    def __init__(self, path: Path, minutes: float) -> None:
+        self.path = path
+        self.minutes = minutes
+        self.saved = time.monotonic()
+
+    def on_train_epoch_start(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Start the clock: the end of the last epoch was saved."""
+        self.saved = time.monotonic()
+
+    def on_train_batch_end(
+        self,
+        trainer: pl.Trainer,
+        pl_module: pl.LightningModule,
+        outputs: Any,
+        batch: Any,
+        batch_idx: int,
+    ) -> None:
+        """Save if it is time."""
+        step, last = trainer.global_step, batch_idx + 1 == trainer.num_training_batches
+        # The end of the epoch is saved anyway, that of the training once it is over,
+        # and what is logged of a step is not known yet.
+        ends = last or trainer.should_stop
+        logs = step % trainer.log_every_n_steps == 0  # type: ignore[attr-defined]
+        if step % STEPS or logs or ends:
+            return
+        late = time.monotonic() - self.saved >= 60 * self.minutes
+        if trainer.strategy.broadcast(late):
+            trainer.save_checkpoint(self.path)
+            self.saved = time.monotonic()
+
+
+def keep(folder: Path, name: str, **options: Any) -> ModelCheckpoint:
+    """Return what keeps one checkpoint, under the same name all the time.
+
+    Args:
+        folder (Path): Where it is.
+        name (str): Its name without the ending.
+        **options: Further arguments of Lightning's callback.
+    """
+    return ModelCheckpoint(
+        folder,
+        filename=name,
+        enable_version_counter=False,
+        auto_insert_metric_name=False,
+        **options,
+    )

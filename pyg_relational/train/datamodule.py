@@ -4,13 +4,17 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 import pytorch_lightning as pl
-from torch.utils.data import DataLoader
+from torch.utils.data import BatchSampler, DataLoader, SequentialSampler
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
-from pyg_relational.loader import graph_loader
+from pyg_relational.loader import PairBudgetBatchSampler, graph_loader
 from pyg_relational.train.errors import UsageError
-from pyg_relational.train.parts import PartLoader
+from pyg_relational.train.parts import (
+    PartLoader,
+    SharedRandomSampler,
+    TrainingLoader,
+)
 from pyg_relational.train.processes import world_size
 
 SPLITS = ("train", "val", "test")
@@ -31,6 +35,12 @@ class RelationalDataModule(pl.LightningDataModule):
             Batching costs time for every attribute. (default: ``None``)
         augment (Sequence[BaseTransform]): Transforms of training batches.
             (default: ``()``)
+        pairs (int, optional): What a training batch of all processes may cost in
+            place of ``batch_size``, the ``budget`` of a
+            :class:`~pyg_relational.loader.PairBudgetBatchSampler`.
+            (default: ``None``)
+        pair_cost (str): The method that costs it. (default: ``"sorted"``)
+        seed (int): Seed of the order of such batches. (default: ``0``)
 
     Raises:
         UsageError: If the dataset does not take the arguments.
@@ -45,16 +55,24 @@ class RelationalDataModule(pl.LightningDataModule):
         follow_batch: list[str] | None = None,
         keep: Collection[str] | None = None,
         augment: Sequence[BaseTransform] = (),
+        pairs: int | None = None,
+        pair_cost: str = "sorted",
+        seed: int = 0,
     ) -> None:
         super().__init__()
         self.dataset_class = dataset_class
         self.root = root
         self.args = args
         self.batch_size = batch_size
+        self.pairs = pairs
+        self.pair_cost = pair_cost
+        self.seed = seed
         self.follow_batch = follow_batch
         self.keep = keep
         self.augment = augment
         self.datasets: dict[str, Any] = {}
+        self._training: TrainingLoader | None = None
+        self._resumed: dict[str, Any] = {}
 
     def prepare_data(self) -> None:
         """Generate the splits once on each machine, before other processes load."""
@@ -80,8 +98,16 @@ class RelationalDataModule(pl.LightningDataModule):
                 raise UsageError(f"dataset {name}: {error}") from error
         return self.datasets[split]
 
-    def train_dataloader(self) -> DataLoader | PartLoader:
-        """Return shuffled batches of the training split."""
+    def train_dataloader(self) -> TrainingLoader:
+        """Return shuffled batches of the training split, which a run that was
+        interrupted continues."""
+        self._training = TrainingLoader(self.train_loader())
+        self._training.load_state_dict(self._resumed)
+        self._resumed = {}
+        return self._training
+
+    def train_loader(self) -> Any:
+        """Return what loads those: other orders override this."""
         return self._loader("train", shuffle=True)
 
     def val_dataloader(self) -> DataLoader | PartLoader:
@@ -92,6 +118,15 @@ class RelationalDataModule(pl.LightningDataModule):
         """Return batches of the test split."""
         return self._loader("test", shuffle=False)
 
+    def state_dict(self) -> dict[str, Any]:
+        """Return where the training loader is."""
+        return {} if self._training is None else self._training.state_dict()
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Let the next training loader continue there: Lightning does not tell it when
+        a schedule has asked for the number of steps before."""
+        self._resumed = state_dict
+
     def on_after_batch_transfer(self, batch: Data, dataloader_idx: int) -> Data:
         """Augment a batch if it is one to train on."""
         if self.trainer is not None and self.trainer.training:
@@ -101,14 +136,25 @@ class RelationalDataModule(pl.LightningDataModule):
 
     def _loader(self, split: str, shuffle: bool) -> DataLoader | PartLoader:
         dataset = self.dataset(split)
-        exclude = None
+        options: dict[str, Any] = {"follow_batch": self.follow_batch}
         if self.keep is not None:
-            exclude = sorted(set(dataset[0].keys()) - set(self.keep))
-        make = graph_loader if world_size() == 1 else PartLoader
-        return make(
-            dataset,
-            batch_size=self.batch_size,
-            shuffle=shuffle,
-            follow_batch=self.follow_batch,
-            exclude_keys=exclude,
-        )
+            options["exclude_keys"] = sorted({*dataset[0].keys()} - {*self.keep})
+        if shuffle and self.pairs is not None:
+            return PartLoader(
+                dataset, self._pair_batches(dataset, self.pairs), **options
+            )
+        if world_size() == 1:
+            return graph_loader(
+                dataset, batch_size=self.batch_size, shuffle=shuffle, **options
+            )
+        order = SharedRandomSampler if shuffle else SequentialSampler
+        batches = BatchSampler(order(dataset), self.batch_size, drop_last=False)
+        return PartLoader(dataset, batches, **options)
+
+    def _pair_batches(self, dataset: Any, pairs: int) -> PairBudgetBatchSampler:
+        try:
+            return PairBudgetBatchSampler(
+                dataset, pairs, self.pair_cost, shuffle=True, seed=self.seed
+            )
+        except ValueError as error:
+            raise UsageError(f"budget.pairs: {error}") from error

@@ -7,19 +7,25 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-from pytorch_lightning.callbacks import (
-    Callback,
-    EarlyStopping,
-    ModelCheckpoint,
-    ProgressBar,
-    Timer,
-)
+from pytorch_lightning.callbacks import Callback, EarlyStopping, ProgressBar, Timer
+from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
 from pyg_relational.data.temporal_storage import KEPT
-from pyg_relational.train.checkpoints import read_checkpoint
+from pyg_relational.train.checkpoints import (
+    AtomicCheckpoints,
+    SaveWithinEpochs,
+    keep,
+    read_checkpoint,
+)
 from pyg_relational.train.datamodule import RelationalDataModule
-from pyg_relational.train.logs import loggers, merge_metrics, progress, quiet_lightning
+from pyg_relational.train.logs import (
+    Curve,
+    KeepCurve,
+    Rows,
+    progress,
+    quiet_lightning,
+)
 from pyg_relational.train.module import RelationalModule
 from pyg_relational.train.processes import (
     RandomNumbers,
@@ -36,6 +42,8 @@ from pyg_relational.train.registry import (
 from pyg_relational.train.run_folder import prepare, save_model
 from pyg_relational.train.tasks import Task, task_of
 
+# How much of an epoch a kill may cost, where a recipe does not say.
+SAVE_MINUTES = 2.0
 # What a batch needs whatever the model reads: what is scored, and what temporal graphs
 # keep their features in.
 ALWAYS = {"y", "y_mask", "edge_label_index", "num_nodes"}
@@ -51,12 +59,14 @@ class Fitted:
         data (RelationalDataModule): The data it was trained on.
         trainer (Trainer): The trainer, finished.
         timer (Timer): The time it took.
+        curve (list): The rows of ``metrics.csv``; none but in the first process.
     """
 
     module: RelationalModule
     data: RelationalDataModule
     trainer: pl.Trainer
     timer: Timer
+    curve: Rows
 
 
 @dataclass(frozen=True)
@@ -75,7 +85,7 @@ class FitResult:
     data: RelationalDataModule
     scores: dict[str, dict[str, float]]
     training: dict[str, float]
-    curve: list[dict[str, str]]
+    curve: Rows
 
 
 def fit(
@@ -116,7 +126,7 @@ def fit(
             "parameters": count_parameters(module.model),
             **({"processes": world_size()} if world_size() > 1 else {}),
         },
-        curve=merge_metrics(folder) if first else [],
+        curve=fitted.curve,
     )
 
 
@@ -144,7 +154,9 @@ def fit_weights(
             f"{count_parameters(model):,} parameters -> {folder}",
             flush=True,
         )
-    trainer, timer = _trainer(config, folder, module.task, callbacks)
+    curve, timer = Curve(folder / "metrics.csv"), _timer(config)
+    others = [timer, KeepCurve(curve), *callbacks]
+    trainer = _trainer(config, folder, module.task, curve, others)
     last = folder / "checkpoints" / "last.ckpt"
     # Read before Lightning does, whose messages do not say what to do.
     ckpt = str(last) if resume and last.is_file() and read_checkpoint(last) else None
@@ -155,7 +167,7 @@ def fit_weights(
     if best.is_file():
         checkpoint = read_checkpoint(best)
         module.load_state_dict(checkpoint["state_dict"])
-    return Fitted(module, data, trainer, timer)
+    return Fitted(module, data, trainer, timer, curve.rows)
 
 
 def count_parameters(model: nn.Module) -> int:
@@ -208,6 +220,9 @@ def build_data(
         spec["root"],
         spec["args"],
         batch_size=config["budget"]["batch_size"],
+        pairs=config["budget"].get("pairs"),
+        pair_cost=config["budget"].get("pair_cost", "sorted"),
+        seed=config["seed"],
         follow_batch=follow,
         keep={*module.inputs, *groups, *follow, *ALWAYS},
         augment=[transform_class(name)() for name in spec.get("augment", [])],
@@ -224,15 +239,22 @@ class EndOfSteps(Callback):
             trainer.should_stop = True
 
 
+def _timer(config: dict[str, Any]) -> Timer:
+    minutes = config["budget"].get("max_minutes")
+    return Timer(timedelta(minutes=minutes) if minutes else None, verbose=False)
+
+
 def _trainer(
-    config: dict[str, Any], folder: Path, task: Task, others: Sequence[Callback]
-) -> tuple[pl.Trainer, Timer]:
+    config: dict[str, Any],
+    folder: Path,
+    task: Task,
+    curve: Curve,
+    others: Sequence[Callback],
+) -> pl.Trainer:
     budget, monitor = config["budget"], f"val/{task.metric}"
-    minutes = budget.get("max_minutes")
-    timer = Timer(timedelta(minutes=minutes) if minutes else None, verbose=False)
     epochs = config["model"].get("max_epochs", budget["max_epochs"])
+    checkpoints = folder / "checkpoints"
     callbacks: list[Callback] = [
-        timer,
         EndOfSteps(),
         *others,
         EarlyStopping(
@@ -241,18 +263,24 @@ def _trainer(
             mode=task.mode,
             check_on_train_epoch_end=False,
         ),
-        _checkpoint(
-            folder,
+        keep(
+            checkpoints,
             "best",
             monitor=monitor,
             mode=task.mode,
             save_on_train_epoch_end=False,
         ),
-        _checkpoint(folder, "last", save_on_train_epoch_end=True),
+        keep(checkpoints, "last", save_on_train_epoch_end=True),
+        SaveWithinEpochs(
+            checkpoints / "last.ckpt", budget.get("save_minutes", SAVE_MINUTES)
+        ),
     ]
     if world_size() > 1:
         callbacks.append(RandomNumbers(config["seed"]))
-    trainer = pl.Trainer(
+    tensorboard = TensorBoardLogger(
+        folder, name="tensorboard", version="", default_hp_metric=False
+    )
+    return pl.Trainer(
         accelerator=config["accelerator"],
         precision=config["precision"],
         max_epochs=epochs,
@@ -261,21 +289,11 @@ def _trainer(
         num_sanity_val_steps=0,
         log_every_n_steps=50,
         gradient_clip_val=config["optimizer"].get("gradient_clip"),
-        logger=loggers(folder),
+        logger=[curve, tensorboard],
+        plugins=[AtomicCheckpoints()],
         callbacks=callbacks,
         enable_progress_bar=any(isinstance(c, ProgressBar) for c in others),
         enable_model_summary=False,
         default_root_dir=folder,
         **trainer_options(config["accelerator"]),
-    )
-    return trainer, timer
-
-
-def _checkpoint(folder: Path, name: str, **options: Any) -> ModelCheckpoint:
-    return ModelCheckpoint(
-        folder / "checkpoints",
-        filename=name,
-        enable_version_counter=False,
-        auto_insert_metric_name=False,
-        **options,
     )

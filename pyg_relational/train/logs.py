@@ -4,16 +4,20 @@ import csv
 import logging
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback, RichProgressBar
 from pytorch_lightning.callbacks.progress.rich_progress import RichProgressBarTheme
-from pytorch_lightning.loggers import CSVLogger, Logger, TensorBoardLogger
+from pytorch_lightning.loggers import Logger
 
 from pyg_relational.train.files import write_atomic
+
+# Of a training: ``step``, ``epoch`` and what was measured then.
+Rows = list[dict[str, float]]
 
 
 class EpochLines(Callback):
@@ -61,43 +65,83 @@ def progress(monitor: str) -> Callback:
     return Bar(refresh_rate=20, theme=theme)
 
 
-def loggers(folder: Path) -> list[Logger]:
-    """Return the loggers of one attempt at a run.
+class Curve(Logger):
+    """What was logged, in rows that checkpoints keep: see :class:`KeepCurve`.
 
-    A resumed run is a further attempt: it gets a CSV file of its own, because the
-    logger would otherwise delete the earlier one; :func:`merge_metrics` joins them.
+    Args:
+        path (Path): The CSV file that :meth:`save` writes.
     """
-    attempt = len(list((folder / "logs").glob("attempt-*")))
-    return [
-        CSVLogger(folder, name="logs", version=f"attempt-{attempt:03d}"),
-        TensorBoardLogger(
-            folder, name="tensorboard", version="", default_hp_metric=False
-        ),
-    ]
+
+    def __init__(self, path: Path) -> None:
+        super().__init__()
+        self.path = path
+        self.rows: Rows = []
+
+    @property
+    def name(self) -> str:
+        """Return the name of the file."""
+        return self.path.name
+
+    @property
+    def version(self) -> str:
+        """Return the version: there is one."""
+        return ""
+
+    def log_hyperparams(self, *args: Any, **kwargs: Any) -> None:
+        """Leave them to ``config.yaml``."""
+
+    def log_metrics(
+        self, metrics: Mapping[str, float], step: int | None = None
+    ) -> None:
+        """Add a row."""
+        self.rows.append({"step": step or 0, **metrics})
+
+    def save(self) -> None:
+        """Write the rows, whole or not at all."""
+        names = list(dict.fromkeys(name for row in self.rows for name in row))
+
+        def write(partial: Path) -> None:
+            with partial.open("w", newline="") as file:
+                writer = csv.DictWriter(file, names, restval="")
+                writer.writeheader()
+                writer.writerows(self.rows)
+
+        if self.rows:
+            write_atomic(self.path, write)
 
 
-def merge_metrics(folder: Path) -> list[dict[str, str]]:
-    """Join the CSV files of all attempts into ``metrics.csv`` and return its rows.
+class KeepCurve(Callback):
+    """Keeps the rows of a curve in every checkpoint, and writes them after every
+    validation: a run that was killed continues the curve that its weights have.
 
-    Where attempts overlap in steps, the later attempt counts.
+    Args:
+        curve (Curve): The rows.
     """
-    rows: list[dict[str, str]] = []
-    for path in sorted((folder / "logs").glob("attempt-*/metrics.csv")):
-        with path.open(newline="") as file:
-            attempt = list(csv.DictReader(file))
-        first = min((int(row["step"]) for row in attempt), default=None)
-        if first is not None:
-            rows = [row for row in rows if int(row["step"]) < first] + attempt
-    names = list(dict.fromkeys(name for row in rows for name in row))
 
-    def write(partial: Path) -> None:
-        with partial.open("w", newline="") as file:
-            writer = csv.DictWriter(file, names, restval="")
-            writer.writeheader()
-            writer.writerows(rows)
+    def __init__(self, curve: Curve) -> None:
+        self.curve = curve
 
-    write_atomic(folder / "metrics.csv", write)
-    return rows
+    def state_dict(self) -> dict[str, Any]:
+        """Return the rows."""
+        return {"rows": self.curve.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        """Set the rows."""
+        self.curve.rows = list(state_dict["rows"])
+
+    def on_validation_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Write the rows."""
+        self._write(trainer)
+
+    def on_train_end(self, trainer: pl.Trainer, pl_module: pl.LightningModule) -> None:
+        """Write the rows."""
+        self._write(trainer)
+
+    def _write(self, trainer: pl.Trainer) -> None:
+        if trainer.is_global_zero:
+            self.curve.save()
 
 
 @contextmanager

@@ -1,21 +1,15 @@
-"""The part of each batch that one of several processes computes."""
+"""The part of each batch that one of several processes computes, and where it is."""
 
 from collections.abc import Iterator
 from typing import Any
 
 import torch
 from torch import distributed
-from torch.utils.data import (
-    BatchSampler,
-    DataLoader,
-    RandomSampler,
-    Sampler,
-    SequentialSampler,
-)
+from torch.utils.data import DataLoader, RandomSampler
 from torch_geometric.data import Data
 
-from pyg_relational.loader import SplitBatchSampler, graph_loader
-from pyg_relational.train.processes import rank, world_size
+from pyg_relational.loader import ResumableLoader, SplitBatchSampler, graph_loader
+from pyg_relational.train.processes import gather, rank, world_size
 
 
 class SharedRandomSampler(RandomSampler):
@@ -30,6 +24,19 @@ class SharedRandomSampler(RandomSampler):
         yield from super().__iter__()
 
 
+class TrainingLoader(ResumableLoader):
+    """Keeps where each process was: the first one writes the checkpoint of all."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Return the states of all processes."""
+        return {"processes": gather(super().state_dict())}
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Let this process continue where it was, if there was one of its number."""
+        states = state.get("processes", [])
+        super().load_state_dict(states[rank()] if rank() < len(states) else {})
+
+
 class PartLoader:
     """Loads this process's part of each batch.
 
@@ -37,18 +44,11 @@ class PartLoader:
 
     Args:
         dataset (Dataset): The graphs, the same in every process.
-        batch_size (int): Graphs a batch, of all processes.
-        shuffle (bool): Whether to draw a new order in every epoch.
+        batches (Sampler): Yields the batches of all processes, the same in each.
         **options: Further arguments of :func:`~pyg_relational.loader.graph_loader`.
     """
 
-    def __init__(
-        self, dataset: Any, batch_size: int, shuffle: bool, **options: Any
-    ) -> None:
-        order: Sampler[int] = (
-            SharedRandomSampler(dataset) if shuffle else SequentialSampler(dataset)
-        )
-        batches = BatchSampler(order, batch_size, drop_last=False)
+    def __init__(self, dataset: Any, batches: Any, **options: Any) -> None:
         self.parts = SplitBatchSampler(batches, rank(), world_size())
         self.loader: DataLoader = graph_loader(
             dataset, batch_sampler=self.parts, **options
@@ -56,6 +56,11 @@ class PartLoader:
 
     def __len__(self) -> int:
         return len(self.loader)
+
+    @property
+    def batch_sampler(self) -> SplitBatchSampler:
+        """What forms the parts: Lightning tells its sampler the epoch."""
+        return self.parts
 
     def __iter__(self) -> Iterator[Data]:
         """Yield the parts."""

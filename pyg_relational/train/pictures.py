@@ -12,9 +12,9 @@ from matplotlib.figure import Figure
 
 from pyg_relational.train.answers import answer_probabilities
 from pyg_relational.train.files import write_atomic
+from pyg_relational.train.logs import Rows
 from pyg_relational.train.module import RelationalModule
 
-Curve = list[dict[str, str]]
 # Of each model, of each of its runs: the score of every group.
 Measured = dict[str, list[dict[str, float]]]
 SCENES = 6
@@ -23,7 +23,7 @@ RIGHT, WRONG = "#1a7f37", "#cf222e"
 
 
 def learning_curve(
-    path: Path, curves: dict[str, Curve], metric: str, groups: Sequence[str]
+    path: Path, curves: dict[str, Rows], metric: str, groups: Sequence[str]
 ) -> None:
     """Draw training loss and validation score against optimiser steps.
 
@@ -141,8 +141,8 @@ def _write(axes: Axes, line: int, cells: tuple[str, str, str], colour: str) -> N
         axes.text(column, height, cell, color=colour, fontsize=12, va="center")
 
 
-def _line(axes: Axes, rows: Curve, key: str, **style: Any) -> None:
-    points = [(int(row["step"]), float(row[key])) for row in rows if row.get(key)]
+def _line(axes: Axes, rows: Rows, key: str, **style: Any) -> None:
+    points = [(row["step"], row[key]) for row in rows if key in row]
     if points:
         axes.plot(*zip(*points, strict=True), **style)
 

@@ -82,6 +82,19 @@ def pool(loss: Tensor, rows: int) -> tuple[Tensor, Tensor]:
     return mean.to(loss.dtype), total[1].long()
 
 
+def gather(value: Any) -> list[Any]:
+    """Return the values of all processes, in their order.
+
+    Args:
+        value (Any): That of this process.
+    """
+    if not _connected():
+        return [value]
+    values: list[Any] = [None] * world_size()
+    distributed.all_gather_object(values, value)
+    return values
+
+
 def trainer_options(accelerator: str) -> dict[str, Any]:
     """Return the options of a trainer for the processes that there are.
 

@@ -39,7 +39,7 @@ PARTS = {
     ),
     "budget": (
         {"max_epochs", "batch_size", "validate_every", "patience"},
-        {"max_steps", "max_minutes"},
+        {"max_steps", "max_minutes", "pairs", "pair_cost", "save_minutes"},
     ),
 }
 REQUIRED = {"name", "description", "dataset", "model", "optimizer", "budget"}

@@ -13,8 +13,8 @@ from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import read_json, read_yaml, write_atomic, write_json
 from pyg_relational.train.weights import load_weights
 
+# Removed in this order: what is left is a run as long as it says of what.
 CONTENT = (
-    "config.yaml",
     "config.json",
     "results.json",
     "model.safetensors",
@@ -22,9 +22,9 @@ CONTENT = (
     "learning-curve.png",
     "scenes.png",
     "checkpoints",
-    "logs",
     "tensorboard",
     "baseline",
+    "config.yaml",
 )
 # A resumed run must agree in these; its budget may have been extended.
 IDENTITY = ("recipe", "size", "representation", "dataset", "model", "optimizer", "seed")
@@ -65,8 +65,11 @@ def prepare(
             "replaces it, --run-dir writes elsewhere"
         )
     try:
-        if not resume:
+        if not (exists and resume):
             _clear(folder)
+        # Of a process that was killed.
+        for partial in folder.rglob(".*.partial"):
+            partial.unlink()
         # Through JSON: equal parts shall be written out, not as references.
         plain = json.loads(json.dumps(config))
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)

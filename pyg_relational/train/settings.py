@@ -42,9 +42,15 @@ _WHOLE = {
     "budget.validate_every": 1,
     "budget.patience": 0,
     "budget.max_steps": 1,
+    "budget.pairs": 1,
 }
-_NUMBERS = {"optimizer.learning_rate", "optimizer.weight_decay", "budget.max_minutes"}
-_MAY_BE_NONE = {"budget.max_steps", "budget.max_minutes"}
+_NUMBERS = {
+    "optimizer.learning_rate",
+    "optimizer.weight_decay",
+    "budget.max_minutes",
+    "budget.save_minutes",
+}
+_MAY_BE_NONE = {"budget.max_steps", "budget.max_minutes", "budget.pairs"}
 
 
 def apply_settings(

@@ -17,7 +17,7 @@ from pytorch_lightning.callbacks import Callback
 from pyg_relational.train.environment import keep_freed_memory
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.fit import build_data, build_module, fit_weights
-from pyg_relational.train.logs import merge_metrics, progress, quiet_lightning
+from pyg_relational.train.logs import progress, quiet_lightning
 from pyg_relational.train.registry import build_model
 from pyg_relational.train.run_folder import prepare
 from pyg_relational.train.search_space import short
@@ -149,7 +149,6 @@ def _train(plan: Plan, claim: Claim) -> float | None:
     prepare(folder, config, resume=False, overwrite=True)
     with quiet_lightning():
         fit_weights(config, folder, [report, *bars])
-    merge_metrics(folder)
     # The winner is trained anew, with a test: a study needs no weights.
     shutil.rmtree(folder / "checkpoints", ignore_errors=True)
     if not report.values:

@@ -6,7 +6,11 @@ from typing import Any
 import pytest
 import torch
 
-from pyg_relational.train.checkpoints import KEYS, read_checkpoint
+from pyg_relational.train.checkpoints import (
+    KEYS,
+    AtomicCheckpoints,
+    read_checkpoint,
+)
 from pyg_relational.train.errors import UsageError
 
 
@@ -57,3 +61,28 @@ def test_other_files(tmp_path: Path) -> None:
         file.writestr("a", "b")
     with pytest.raises(UsageError, match=r"last\.ckpt' is damaged .* --resume starts"):
         read_checkpoint(path)
+
+
+def test_a_checkpoint_that_cannot_be_written_keeps_the_old_one(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, files = tmp_path / "checkpoints" / "last.ckpt", AtomicCheckpoints()
+    files.save_checkpoint(content(), path)
+    before = path.read_bytes()
+    whole = torch.save
+
+    def cut_short(value: Any, partial: Path) -> None:
+        # Beside the file that it will replace: elsewhere a rename would be a copy.
+        assert Path(partial).parent == path.parent
+        whole(value, partial)
+        Path(partial).write_bytes(Path(partial).read_bytes()[:100])
+        raise OSError("disk full")
+
+    monkeypatch.setattr(torch, "save", cut_short)
+    with pytest.raises(OSError, match="disk full"):
+        files.save_checkpoint({"state_dict": {}}, path)
+    assert path.read_bytes() == before
+    assert [*path.parent.iterdir()] == [path]
+    assert torch.equal(
+        read_checkpoint(path)["state_dict"]["weight"], torch.arange(600.0)
+    )

@@ -57,7 +57,7 @@ def test_batches_are_sliced_as_pyg_forms_them(data_root: Path) -> None:
         SortOfCLEVR, str(data_root), SIZES, 24, ["u"], keep={"x", "u", "y"}
     )
     loader = data.train_dataloader()
-    assert type(loader) is StoredLoader
+    assert type(loader.loader) is StoredLoader
     dataset = data.dataset("train")
     left_out = sorted({*dataset[0].keys()} - {"x", "u", "y"})
     theirs = DataLoader(dataset, 24, True, ["u"], left_out)

@@ -84,6 +84,19 @@ def test_random_numbers_of_the_first_are_those_of_one(
     assert first == one
 
 
+def test_each_process_continues_with_its_random_numbers(
+    found: list[dict[str, Any]],
+) -> None:
+    one, first, second = found
+    for each in found:
+        assert len(each["resumed"]["losses"]) == 30
+        assert each["resumed"]["losses"] == each["whole"]["losses"][20:]
+        assert each["resumed"]["random"] == each["whole"]["random"]
+    assert first["whole"]["losses"] == second["whole"]["losses"]
+    # Each process drops other entries than one alone.
+    assert first["whole"]["losses"] != one["whole"]["losses"]
+
+
 def test_a_process_alone_pools_its_own_rows() -> None:
     assert (rank(), world_size()) == (0, 1)
     loss = torch.tensor(2.0, requires_grad=True)

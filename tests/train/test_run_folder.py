@@ -50,6 +50,40 @@ def test_resume_of_another_run(recipe: Path, run: Path) -> None:
     assert (run / "model.safetensors").is_file()
 
 
+def test_what_is_left_of_a_removal_is_not_continued(recipe: Path, run: Path) -> None:
+    other = configure(str(recipe), command="c", seed=3)
+    for name in ("results.json", "model.safetensors"):
+        (run / name).unlink()
+    with pytest.raises(UsageError, match="run of another seed"):
+        prepare(run, other, resume=True, overwrite=False)
+    (run / "config.yaml").unlink()
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+    prepare(run, other, resume=True, overwrite=False)
+    assert [path.name for path in run.iterdir()] == ["config.yaml"]
+
+
+def test_config_is_removed_last(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    removed: list[str] = []
+    whole = Path.unlink
+
+    def unlink(path: Path, missing_ok: bool = False) -> None:
+        removed.append(path.name)
+        whole(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", unlink)
+    prepare(run, read_config(run), resume=False, overwrite=True)
+    assert removed.index("config.yaml") > removed.index("model.safetensors")
+
+
+def test_partial_files_of_killed_processes_are_removed(run: Path) -> None:
+    partials = [run / ".results.json.7.partial", run / "checkpoints/.a.ckpt.7.partial"]
+    for partial in partials:
+        partial.write_text("")
+    prepare(run, read_config(run), resume=True, overwrite=False)
+    assert not any(partial.exists() for partial in partials)
+    assert (run / "checkpoints" / "last.ckpt").is_file()
+
+
 def test_unwritable_folder(tmp_path: Path, run: Path) -> None:
     (tmp_path / "file").write_text("")
     with pytest.raises(UsageError, match=r"cannot write the run folder.*--run-dir"):

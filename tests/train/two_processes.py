@@ -27,6 +27,7 @@ from pyg_relational.train.processes import (
 )
 
 STEPS = 50
+SAVED = 20  # In the middle of an epoch of six.
 # The last batch of each split has one graph: one of two processes has no part of it.
 GRAPHS = {"train": 41, "val": 17, "test": 9}
 BATCH = 8
@@ -36,16 +37,17 @@ class StepsOfNodes(nn.Module):
     """Answers for every node after each of three steps. One part of it is for graphs
     of more than a node alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, dropout: float) -> None:
         super().__init__()
         self.linear = nn.Linear(4, 4)
+        self.dropout = nn.Dropout(dropout)
         self.others = nn.Linear(4, 4)
         self.out = nn.Linear(4, 3)
 
     def forward(self, x: Tensor, batch: Tensor, batch_size: int) -> Tensor:
         steps = []
         for _ in range(3):
-            x = torch.tanh(self.linear(x))
+            x = self.dropout(torch.tanh(self.linear(x)))
             if batch_size < x.size(0):
                 total = x.new_zeros(batch_size, 4).index_add(0, batch, self.others(x))
                 x = x + total[batch]
@@ -87,7 +89,8 @@ class Ragged:
 
 
 class Watch(pl.Callback):
-    def __init__(self) -> None:
+    def __init__(self, path: Path) -> None:
+        self.path = path
         self.losses: list[float] = []
         self.gradients: list[list[float]] = []
         self.scores: list[dict[str, float]] = []
@@ -103,6 +106,8 @@ class Watch(pl.Callback):
 
     def on_train_batch_end(self, trainer: Any, *_: Any) -> None:
         self.losses.append(float(trainer.callback_metrics["train/loss"]))
+        if trainer.global_step == SAVED:
+            trainer.save_checkpoint(self.path)
 
     def on_train_end(self, *_: Any) -> None:
         self.random = torch.rand(2).tolist()
@@ -112,18 +117,24 @@ class Watch(pl.Callback):
         self.scores.append({k: float(v) for k, v in logged if k.startswith("val/")})
 
 
-def train(nodes: bool, stop_early: bool = False) -> dict[str, Any]:
+def train(
+    path: Path,
+    nodes: bool,
+    stop_early: bool = False,
+    dropout: float = 0.0,
+    resume: bool = False,
+) -> dict[str, Any]:
     pl.seed_everything(5, workers=True, verbose=False)
     if nodes:
         groups = {"kind": ("a", "b"), "sets": ("solved",)}
-        model, task = StepsOfNodes(), "classification"
+        model, task = StepsOfNodes(dropout), "classification"
     else:
         groups, task = {}, "regression"
         model = RelationNetwork(4, 1, relation_channels=[8], readout_channels=[8])
     untrained = copy.deepcopy(model.state_dict())
     module = RelationalModule(model, task, groups, learning_rate=0.01)
     data = RelationalDataModule(Ragged(nodes), "", {}, BATCH)
-    watch = Watch()
+    watch = Watch(path)
     callbacks = [watch, *[RandomNumbers(5)] * (world_size() > 1)]
     if stop_early:
         callbacks.append(EarlyStopping("val/loss", patience=0, min_delta=0.1))
@@ -139,7 +150,7 @@ def train(nodes: bool, stop_early: bool = False) -> dict[str, Any]:
             **quiet,
             **trainer_options("cpu"),
         )
-        trainer.fit(module, data)
+        trainer.fit(module, data, ckpt_path=str(path) if resume else None)
         # Equal weights: what differs then is the evaluation.
         model.load_state_dict(untrained)
         tester = pl.Trainer(**quiet, **trainer_options("cpu"))
@@ -158,12 +169,18 @@ CASES = {
     "graphs": {"nodes": False},
     "nodes": {"nodes": True},
     "early": {"nodes": False, "stop_early": True},
+    "whole": {"nodes": True, "dropout": 0.5},
+    "resumed": {"nodes": True, "dropout": 0.5, "resume": True},
 }
 
 
 def main(folder: Path) -> None:
     with processes("cpu"):
-        found = {name: train(**options) for name, options in CASES.items()}
+        found = {}
+        for name, options in CASES.items():
+            saved = "whole" if name == "resumed" else name
+            path = folder / f"{saved}-of-{world_size()}.ckpt"
+            found[name] = train(path, **options)
         (folder / f"{rank()}.json").write_text(json.dumps(found))
 
 
