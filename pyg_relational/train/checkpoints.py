@@ -15,6 +15,8 @@ from pytorch_lightning.plugins.io import TorchCheckpointIO
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import write_atomic
 
+# How much of an epoch a kill may cost, where a recipe does not say.
+SAVE_MINUTES = 2.0
 # Steps between two looks at the clock, which the first of several processes tells the
 # others.
 STEPS = 20
@@ -120,18 +122,26 @@ class SaveWithinEpochs(Callback):
             self.saved = time.monotonic()
 
 
-def keep(folder: Path, name: str, **options: Any) -> ModelCheckpoint:
-    """Return what keeps one checkpoint, under the same name all the time.
+def save_best_and_last(
+    folder: Path, monitor: str, mode: str, minutes: float = SAVE_MINUTES
+) -> list[Callback]:
+    """Return what saves ``best.ckpt`` after validations, and ``last.ckpt`` after every
+    epoch and within long ones.
 
     Args:
-        folder (Path): Where it is.
-        name (str): Its name without the ending.
-        **options: Further arguments of Lightning's callback.
+        folder (Path): Where the files are.
+        monitor (str): The validation metric of the best weights.
+        mode (str): ``"max"`` if more of it is better, else ``"min"``.
+        minutes (float): How much of an epoch a kill may cost, about. (default: ``2.0``)
     """
-    return ModelCheckpoint(
-        folder,
-        filename=name,
-        enable_version_counter=False,
-        auto_insert_metric_name=False,
-        **options,
-    )
+    plain: dict[str, Any] = {
+        "enable_version_counter": False,
+        "auto_insert_metric_name": False,
+    }
+    return [
+        ModelCheckpoint(
+            folder, "best", monitor, mode=mode, save_on_train_epoch_end=False, **plain
+        ),
+        ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, **plain),
+        SaveWithinEpochs(folder / "last.ckpt", minutes),
+    ]

@@ -13,10 +13,10 @@ from torch import nn
 
 from pyg_relational.data.temporal_storage import KEPT
 from pyg_relational.train.checkpoints import (
+    SAVE_MINUTES,
     AtomicCheckpoints,
-    SaveWithinEpochs,
-    keep,
     read_checkpoint,
+    save_best_and_last,
 )
 from pyg_relational.train.datamodule import RelationalDataModule
 from pyg_relational.train.logs import (
@@ -42,8 +42,6 @@ from pyg_relational.train.registry import (
 from pyg_relational.train.run_folder import prepare, save_model
 from pyg_relational.train.tasks import Task, task_of
 
-# How much of an epoch a kill may cost, where a recipe does not say.
-SAVE_MINUTES = 2.0
 # What a batch needs whatever the model reads: what is scored, and what temporal graphs
 # keep their features in.
 ALWAYS = {"y", "y_mask", "edge_label_index", "num_nodes"}
@@ -253,7 +251,6 @@ def _trainer(
 ) -> pl.Trainer:
     budget, monitor = config["budget"], f"val/{task.metric}"
     epochs = config["model"].get("max_epochs", budget["max_epochs"])
-    checkpoints = folder / "checkpoints"
     callbacks: list[Callback] = [
         EndOfSteps(),
         *others,
@@ -263,16 +260,11 @@ def _trainer(
             mode=task.mode,
             check_on_train_epoch_end=False,
         ),
-        keep(
-            checkpoints,
-            "best",
-            monitor=monitor,
-            mode=task.mode,
-            save_on_train_epoch_end=False,
-        ),
-        keep(checkpoints, "last", save_on_train_epoch_end=True),
-        SaveWithinEpochs(
-            checkpoints / "last.ckpt", budget.get("save_minutes", SAVE_MINUTES)
+        *save_best_and_last(
+            folder / "checkpoints",
+            monitor,
+            task.mode,
+            budget.get("save_minutes", SAVE_MINUTES),
         ),
     ]
     if world_size() > 1:

@@ -23,6 +23,7 @@ from pyg_relational.benchmarks.graphs.settings import (
 )
 from pyg_relational.benchmarks.graphs.training import judge_answers
 from pyg_relational.datasets import GraphTasks
+from pyg_relational.loader import StoredLoader
 from pyg_relational.ops import fully_connected_edges
 from pyg_relational.train.errors import UsageError
 
@@ -124,6 +125,12 @@ def test_a_killed_run_goes_on_and_ends_the_same(root, folder, monkeypatch):
         "training_step",
         lambda self, batch: steps.append(1) or original(self, batch),
     )
+    path = folder / "checkpoints" / name / "last.ckpt"
+    content = path.read_bytes()
+    path.write_bytes(content[:-100])
+    with pytest.raises(UsageError, match=r"is damaged .*; delete it, and"):
+        graphs.run(root=root, **options)
+    path.write_bytes(content)
     resumed = graphs.run(root=root, **options)["runs"][0]
     # Two whole epochs of two batches each were there.
     assert len(steps) == 4
@@ -314,6 +321,7 @@ def test_long_ways_are_trained_as_often_as_short_ones():
 
 def test_training_draws_even_lengths_and_validation_does_not(root):
     data = training.load_data(TASK, root, QUICK)
+    assert isinstance(data.train_loader(), StoredLoader)
     drawn = [torch.cat([b.length for b in data.train_dataloader()]) for _ in range(60)]
     natural = torch.cat([graph.length for graph in data.dataset("train")])
     share = torch.cat(drawn).bincount() / torch.cat(drawn).numel()

@@ -11,6 +11,9 @@ from pyg_relational.benchmarks.ogb import benchmark, training
 from pyg_relational.benchmarks.ogb.module import MoleculeDataModule, MoleculeModule
 from pyg_relational.benchmarks.ogb.report import spread
 from pyg_relational.benchmarks.ogb.settings import QUICK, Case
+from pyg_relational.loader import StoredLoader
+from pyg_relational.train.checkpoints import KEYS
+from pyg_relational.train.continuation import last_checkpoint
 from pyg_relational.train.errors import UsageError
 
 pytest.importorskip("ogb")
@@ -154,11 +157,34 @@ def test_a_killed_run_goes_on_and_ends_the_same(sets, folder, killed, monkeypatc
 
 def test_checkpoints_of_other_settings_are_not_continued(tmp_path):
     folder, settings = tmp_path / "a", {"seed": 0}
-    assert training._last_checkpoint(folder, settings) is None
-    (folder / "last.ckpt").touch()
-    assert training._last_checkpoint(folder, settings) == str(folder / "last.ckpt")
-    assert training._last_checkpoint(folder, {"seed": 1}) is None
+    assert last_checkpoint(folder, settings) is None
+    torch.save(dict.fromkeys(KEYS, 1), folder / "last.ckpt")
+    # Without the best one there would be nothing to test in the end.
+    assert last_checkpoint(folder, settings) is None
+    (folder / "best.ckpt").touch()
+    assert last_checkpoint(folder, settings) == str(folder / "last.ckpt")
+    assert last_checkpoint(folder, {"seed": 1}) is None
     assert not (folder / "last.ckpt").exists()
+
+
+def test_damaged_checkpoints_are_refused(sets, folder, monkeypatch, capsys):
+    options = {"readouts": ["sum"], "seeds": 1, "root": sets, "quick": True}
+    with monkeypatch.context() as patch:
+        patch.setattr(training.shutil, "rmtree", lambda *args, **kwargs: None)
+        whole = ogb.run(**options)["runs"][0]
+    (folder / "sum-seed0.json").unlink()
+    checkpoints = folder / "checkpoints" / "sum-seed0"
+    for name in ("last.ckpt", "best.ckpt"):
+        content = (checkpoints / name).read_bytes()
+        (checkpoints / name).write_bytes(content[:-100])
+        with pytest.raises(UsageError, match=f"{name}' is damaged .*; delete it, and"):
+            ogb.run(**options)
+        torch.save(Path("a"), checkpoints / name)
+        with pytest.raises(UsageError, match="more than tensors and plain values"):
+            ogb.run(**options)
+        (checkpoints / name).write_bytes(content)
+    (checkpoints / "best.ckpt").unlink()
+    assert ogb.run(**options)["runs"][0]["curve"] == whole["curve"]
 
 
 def test_classes_are_scored_by_area(sets):
@@ -204,6 +230,7 @@ def test_no_batch_is_a_single_molecule(sets):
     assert sum(batch.num_graphs for batch in data.val_dataloader()) == 12
     whole = MoleculeDataModule(data.dataset_class, sets, data.args, 31)
     assert [batch.num_graphs for batch in whole.train_dataloader()] == [31, 2]
+    assert isinstance(whole.train_loader(), StoredLoader)
 
 
 def test_molhiv_is_rebuilt_only_without_its_official_folder(sets, monkeypatch):

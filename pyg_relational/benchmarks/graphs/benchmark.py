@@ -123,11 +123,8 @@ def _command(
 
 
 def _run_all(cases: list[Case], folder: Path, root: str) -> list[dict[str, Any]]:
-    from pyg_relational.benchmarks.graphs.training import (
-        finished,
-        load_data,
-        run_case,
-    )
+    from pyg_relational.benchmarks.graphs.training import load_data, run_case
+    from pyg_relational.train.continuation import finished
 
     folder.mkdir(parents=True, exist_ok=True)
     data, runs = {}, []

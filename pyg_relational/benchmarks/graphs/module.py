@@ -6,9 +6,8 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor
 from torch.optim.lr_scheduler import LambdaLR
-from torch.utils.data import WeightedRandomSampler
+from torch.utils.data import DataLoader, WeightedRandomSampler
 from torch_geometric.data import Batch
-from torch_geometric.loader import DataLoader
 
 from pyg_relational.benchmarks.graphs.answers import judge, loss
 from pyg_relational.benchmarks.graphs.model import build_model
@@ -19,6 +18,7 @@ from pyg_relational.benchmarks.graphs.settings import (
     step_range,
     steps_for,
 )
+from pyg_relational.loader import graph_loader
 from pyg_relational.train.datamodule import RelationalDataModule
 
 # Lengths with a smaller share of the graphs are drawn as if they had this one, so that
@@ -29,9 +29,6 @@ RARE = 0.005
 class GraphTaskModule(pl.LightningModule):
     """Trains the last steps of a run of random length, and validates with the steps
     that belong to the largest graph.
-
-    A checkpoint holds the state of the random generator, so that a run that was killed
-    ends with the figures of one that was not.
 
     Args:
         case (Case): What to train.
@@ -91,24 +88,22 @@ class GraphTaskModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is not part of the weights."""
         checkpoint["curve"] = self.curve
-        checkpoint["random_state"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up what is not part of the weights."""
         self.curve = list(checkpoint["curve"])
-        torch.set_rng_state(checkpoint["random_state"].cpu())
 
 
 class EvenLengths(RelationalDataModule):
     """Graphs of which long ways are trained as often as short ones: few small graphs
     have long ones. Validation takes graphs as they come."""
 
-    def train_dataloader(self) -> DataLoader:
+    def train_loader(self) -> DataLoader:
         """Return batches of the training split, drawn with replacement."""
         split = self.dataset("train")
         weights = even_weights(torch.cat([graph.length for graph in split]))
         sampler = WeightedRandomSampler(weights.tolist(), len(split))
-        return DataLoader(split, self.batch_size, sampler=sampler)
+        return graph_loader(split, self.batch_size, sampler=sampler)
 
 
 def even_weights(length: Tensor) -> Tensor:

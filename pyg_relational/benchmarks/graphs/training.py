@@ -7,9 +7,8 @@ from typing import Any
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar, Timer
+from pytorch_lightning.callbacks import ProgressBar, Timer
 from torch_geometric.data import Batch
-from torch_geometric.loader import DataLoader
 
 from pyg_relational.benchmarks.graphs.answers import Judged, judge
 from pyg_relational.benchmarks.graphs.module import EvenLengths, GraphTaskModule
@@ -22,10 +21,16 @@ from pyg_relational.benchmarks.graphs.settings import (
     steps_for,
 )
 from pyg_relational.datasets.graph_tasks import GraphTasks
+from pyg_relational.loader import graph_loader
+from pyg_relational.train.checkpoints import (
+    AtomicCheckpoints,
+    read_checkpoint,
+    save_best_and_last,
+)
+from pyg_relational.train.continuation import last_checkpoint
 from pyg_relational.train.datamodule import RelationalDataModule
 from pyg_relational.train.environment import hardware, versions
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import read_json, write_json
+from pyg_relational.train.files import write_json
 from pyg_relational.train.fit import count_parameters
 from pyg_relational.train.logs import progress, quiet_lightning
 
@@ -54,7 +59,7 @@ def run_case(
     """Trains a model and tests it on all sizes.
 
     A finished run is `<task>-<model>-seed<seed>.json` in the folder. One that was
-    killed goes on after its last whole epoch.
+    killed goes on where it was saved.
 
     Args:
         case (Case): What to train.
@@ -69,14 +74,14 @@ def run_case(
     total = case.budget.epochs * len(data.train_dataloader())
     module = GraphTaskModule(case, total)
     checkpoints = folder / "checkpoints" / case.name
-    last = _last_checkpoint(checkpoints, case.settings)
+    last = last_checkpoint(checkpoints, case.settings)
     timer = Timer(verbose=False)
     with quiet_lightning():
         trainer = _trainer(case, checkpoints, timer)
         trainer.fit(module, data, ckpt_path=last, weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt
-    best = torch.load(checkpoints / "best.ckpt", "cpu", weights_only=True)
+    best = read_checkpoint(checkpoints / "best.ckpt")
     module.load_state_dict(best["state_dict"])
     losses = [point["loss"] for point in module.curve]
     chosen = losses.index(min(losses))
@@ -115,7 +120,7 @@ def evaluate(module: GraphTaskModule, size: str, root: str) -> dict[str, float]:
     start = time.perf_counter()
     module.eval()
     with torch.no_grad():
-        for batch in DataLoader(dataset, batch_size=max(1, rows)):
+        for batch in graph_loader(dataset, batch_size=max(1, rows)):
             judged = judge_answers(module, batch, steps)
             solved.append(judged.solved)
             right.append(judged.right)
@@ -151,41 +156,8 @@ def judge_answers(module: GraphTaskModule, batch: Batch, steps: int) -> Judged:
     return judge(module.case.task, out, batch)
 
 
-def finished(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the figures of a finished run, or `None` if there is none with these
-    settings.
-
-    Args:
-        path (Path): The file of the run.
-        settings (dict): What the run has to be of.
-    """
-    try:
-        figures = read_json(path)
-    except UsageError:
-        return None
-    return dict(figures) if figures.get("settings") == settings else None
-
-
-def _last_checkpoint(folder: Path, settings: dict[str, Any]) -> str | None:
-    """The checkpoint to go on from; those of other settings are deleted."""
-    note, last = folder / "settings.json", folder / "last.ckpt"
-    if finished(note, settings) is not None:
-        return str(last) if last.is_file() else None
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    write_json(note, {"settings": settings})
-    return None
-
-
 def _trainer(case: Case, folder: Path, timer: Timer) -> pl.Trainer:
-    plain: dict[str, Any] = {
-        "enable_version_counter": False,
-        "auto_insert_metric_name": False,
-    }
-    kept: list[Callback] = [
-        ModelCheckpoint(folder, "best", "val/loss", mode="min", **plain),
-        ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, **plain),
-    ]
+    saved = save_best_and_last(folder, "val/loss", "min")
     bar = progress("val/solved")
     return pl.Trainer(
         accelerator="cpu",
@@ -193,7 +165,8 @@ def _trainer(case: Case, folder: Path, timer: Timer) -> pl.Trainer:
         gradient_clip_val=1.0,
         num_sanity_val_steps=0,
         logger=False,
-        callbacks=[timer, bar, *kept],
+        callbacks=[timer, bar, *saved],
+        plugins=[AtomicCheckpoints()],
         enable_progress_bar=isinstance(bar, ProgressBar),
         enable_model_summary=False,
         default_root_dir=folder,

@@ -132,11 +132,11 @@ def _run_all(
     cases: list[Case], folder: Path, root: str, accelerator: str
 ) -> list[dict[str, Any]]:
     from pyg_relational.benchmarks.ogb.training import (
-        finished,
         load_data,
         run_case,
         settings_of,
     )
+    from pyg_relational.train.continuation import finished
 
     folder.mkdir(parents=True, exist_ok=True)
     data, runs = None, []

@@ -6,10 +6,11 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
+from torch.utils.data import DataLoader
 from torch_geometric.data import Data
-from torch_geometric.loader import DataLoader
 
 from pyg_relational.datasets.ogb_loader import import_ogb
+from pyg_relational.loader import graph_loader
 from pyg_relational.nn.inputs import forward_arguments
 from pyg_relational.train.datamodule import RelationalDataModule
 
@@ -20,9 +21,6 @@ ERRORS = ("rmse",)
 class MoleculeModule(pl.LightningModule):
     """Trains a model on the labels that are there, with the loss of OGB's examples, and
     scores each split as a whole by OGB's evaluator.
-
-    A checkpoint holds the state of the random generator, so that a run that was killed
-    ends with the figures of one that was not.
 
     Args:
         model (nn.Module): Answers with a row for each molecule.
@@ -87,12 +85,10 @@ class MoleculeModule(pl.LightningModule):
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Add what is not part of the weights."""
         checkpoint["curve"] = self.curve
-        checkpoint["random_state"] = torch.get_rng_state()
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         """Take up what is not part of the weights."""
         self.curve = list(checkpoint["curve"])
-        torch.set_rng_state(checkpoint["random_state"].cpu())
 
     def _keep(self, batch: Data) -> None:
         out = self.model(**forward_arguments(self.model, batch))
@@ -109,8 +105,8 @@ class MoleculeDataModule(RelationalDataModule):
     """The splits of a set, without a last training batch of a single molecule: batch
     normalisation cannot learn from one row."""
 
-    def train_dataloader(self) -> DataLoader:
+    def train_loader(self) -> DataLoader:
         """Return shuffled batches of the training split."""
         split = self.dataset("train")
         alone = len(split) % self.batch_size == 1
-        return DataLoader(split, self.batch_size, shuffle=True, drop_last=alone)
+        return graph_loader(split, self.batch_size, shuffle=True, drop_last=alone)

@@ -5,8 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
-import torch
-from pytorch_lightning.callbacks import Callback, ModelCheckpoint, ProgressBar, Timer
+from pytorch_lightning.callbacks import ProgressBar, Timer
 
 from pyg_relational.benchmarks.ogb.model import MoleculeModel, matched_width
 from pyg_relational.benchmarks.ogb.module import MoleculeDataModule, MoleculeModule
@@ -14,9 +13,14 @@ from pyg_relational.benchmarks.ogb.settings import Case
 from pyg_relational.datasets.ogb import OGBMolecules
 from pyg_relational.datasets.ogb_folder import folder_at_hand
 from pyg_relational.datasets.ogb_hiv import MolHIV
+from pyg_relational.train.checkpoints import (
+    AtomicCheckpoints,
+    read_checkpoint,
+    save_best_and_last,
+)
+from pyg_relational.train.continuation import finished, last_checkpoint
 from pyg_relational.train.environment import hardware, versions
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import read_json, write_json
+from pyg_relational.train.files import write_json
 from pyg_relational.train.fit import count_parameters
 from pyg_relational.train.logs import progress, quiet_lightning
 
@@ -49,7 +53,7 @@ def run_case(
     """Trains and tests a model, or returns what an earlier call wrote.
 
     A finished run is `<readout>-seed<seed>.json` in the folder. One that was killed
-    goes on after its last whole epoch.
+    goes on where it was saved.
 
     Args:
         case (Case): What to train.
@@ -76,14 +80,14 @@ def run_case(
         case.size.learning_rate,
     )
     checkpoints = folder / "checkpoints" / case.name
-    last = _last_checkpoint(checkpoints, settings)
+    last = last_checkpoint(checkpoints, settings)
     timer = Timer(verbose=False)
     with quiet_lightning():
         trainer = _trainer(case, module, checkpoints, timer, accelerator)
         trainer.fit(module, data, ckpt_path=last, weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt
-        best = torch.load(checkpoints / "best.ckpt", "cpu", weights_only=True)
+        best = read_checkpoint(checkpoints / "best.ckpt")
         module.load_state_dict(best["state_dict"])
         trainer.test(module, data, verbose=False)
     choose = min if module.mode == "min" else max
@@ -106,21 +110,6 @@ def run_case(
     return figures
 
 
-def finished(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Returns the figures of a finished run, or `None` if there is none with these
-    settings.
-
-    Args:
-        path (Path): The file of the run.
-        settings (dict): What the run has to be of.
-    """
-    try:
-        figures = read_json(path)
-    except UsageError:
-        return None
-    return dict(figures) if figures.get("settings") == settings else None
-
-
 def settings_of(case: Case) -> dict[str, Any]:
     """Returns what has to be the same for two runs to be the same.
 
@@ -130,26 +119,11 @@ def settings_of(case: Case) -> dict[str, Any]:
     return {**vars(case), "size": dict(vars(case.size))}
 
 
-def _last_checkpoint(folder: Path, settings: dict[str, Any]) -> str | None:
-    """The checkpoint to go on from; those of other settings are deleted."""
-    note, last = folder / "settings.json", folder / "last.ckpt"
-    if finished(note, settings) is not None:
-        return str(last) if last.is_file() else None
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    write_json(note, {"settings": settings})
-    return None
-
-
 def _trainer(
     case: Case, module: MoleculeModule, folder: Path, timer: Timer, accelerator: str
 ) -> pl.Trainer:
     monitor = f"val/{module.metric}"
-    # Written as one file each, whole or not at all.
-    kept: list[Callback] = [
-        ModelCheckpoint(folder, "best", monitor, mode=module.mode, **_PLAIN_NAMES),
-        ModelCheckpoint(folder, "last", save_on_train_epoch_end=True, **_PLAIN_NAMES),
-    ]
+    saved = save_best_and_last(folder, monitor, module.mode)
     bar = progress(monitor)
     return pl.Trainer(
         accelerator=accelerator,
@@ -157,14 +131,9 @@ def _trainer(
         max_epochs=case.size.epochs,
         num_sanity_val_steps=0,
         logger=False,
-        callbacks=[timer, bar, *kept],
+        callbacks=[timer, bar, *saved],
+        plugins=[AtomicCheckpoints()],
         enable_progress_bar=isinstance(bar, ProgressBar),
         enable_model_summary=False,
         default_root_dir=folder,
     )
-
-
-_PLAIN_NAMES: dict[str, Any] = {
-    "enable_version_counter": False,
-    "auto_insert_metric_name": False,
-}
