@@ -2,12 +2,10 @@
 
 import hashlib
 import json
-from collections import Counter, deque
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
-from concurrent.futures import Future, ProcessPoolExecutor
 from dataclasses import dataclass, field
 from itertools import islice
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +24,7 @@ from pyg_relational.data.scene_fit import SceneScan
 from pyg_relational.data.scene_schema import write_schema
 from pyg_relational.data.scenes import SceneEncoder
 from pyg_relational.datasets.cache import read_verified, write_atomic
+from pyg_relational.datasets.in_order import in_order
 
 STATE = "conversion.json"
 LOOKED = "looked.json"  # what was wrong with scenes that no schema has seen
@@ -160,10 +159,7 @@ def _run(
     from tqdm import tqdm
 
     with tqdm(desc=what, unit=" scenes", disable=not how.progress) as bar:
-        results = (
-            map(work, tasks) if how.workers == 1 else _pool(work, tasks, how.workers)
-        )
-        for part in results:
+        for part in in_order(work, tasks, how.workers):
             bar.update(sum(part.splits.values()))
             if part.bad and how.bad == "fail":
                 place, reason = part.bad[0]
@@ -172,23 +168,6 @@ def _run(
                     f"--bad skip"
                 )
             yield part
-
-
-def _pool(
-    work: Callable[[Task], Part], tasks: Iterator[Task], workers: int
-) -> Iterator[Part]:
-    waiting: deque[Future[Part]] = deque()
-    with ProcessPoolExecutor(workers, mp_context=get_context("spawn")) as pool:
-        try:
-            for task in tasks:
-                waiting.append(pool.submit(work, task))
-                if len(waiting) >= 2 * workers:
-                    yield waiting.popleft().result()
-            while waiting:
-                yield waiting.popleft().result()
-        finally:
-            for future in waiting:
-                future.cancel()
 
 
 def _fingerprint(source: Path, how: Conversion) -> dict[str, Any]:

@@ -35,7 +35,7 @@ def load_or_create(
     """
     content = None if force_reload else read_verified(path)
     if content is None:
-        with _alone(Path(path)):
+        with alone(Path(path)):
             # Another process may have created it meanwhile.
             content = None if force_reload else read_verified(path)
             if content is None:
@@ -104,18 +104,25 @@ def _checksum_path(path: Path) -> Path:
 
 
 def _make_folder(path: Path) -> None:
-    with _explained(path):
+    with explained(path):
         path.parent.mkdir(parents=True, exist_ok=True)
 
 
 @contextmanager
-def _alone(path: Path) -> Iterator[None]:
+def alone(path: Path) -> Iterator[None]:
     """Waits until no other process creates the file. The system unlocks what a killed
-    process held, so a lock file that is left behind locks nothing."""
+    process held, so a lock file that is left behind locks nothing.
+
+    Args:
+        path (Path): The file; its folder is made where it is missing.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
     _make_folder(path)
     file = path.with_name(f".{path.name}.lock")
     lock = FileLock(file)
-    with _explained(path):
+    with explained(path):
         lock.acquire()
     try:
         yield
@@ -127,7 +134,7 @@ def _alone(path: Path) -> Iterator[None]:
 
 def _replace_file(path: Path, content: bytes | memoryview) -> None:
     partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    with _explained(path):
+    with explained(path):
         try:
             partial.write_bytes(content)
             partial.replace(path)
@@ -136,8 +143,15 @@ def _replace_file(path: Path, content: bytes | memoryview) -> None:
 
 
 @contextmanager
-def _explained(path: Path) -> Iterator[None]:
-    """Says which folder could not be written and what to do about it."""
+def explained(path: Path) -> Iterator[None]:
+    """Says which folder could not be written and what to do about it.
+
+    Args:
+        path (Path): The file that is written.
+
+    Raises:
+        OSError: What is done fails with one; its text is extended.
+    """
     try:
         yield
     except OSError as error:

@@ -6,32 +6,15 @@ from typing import Any
 import numpy as np
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_relational.datasets import sort_of_clevr_questions as vocabulary
-from pyg_relational.datasets.checks import check_int
-from pyg_relational.datasets.names import check_name
-from pyg_relational.datasets.sort_of_clevr_generator import (
-    sample_questions,
-    sample_scenes,
-    scene_tensors,
+from pyg_relational.datasets.sort_of_clevr_task import (
+    SPLITS,
+    SortOfCLEVRTask,
+    generate,
 )
-from pyg_relational.datasets.sort_of_clevr_scenes import (
-    scene_from_objects,
-    scene_image,
-    scene_objects,
-)
-from pyg_relational.datasets.stored import (
-    collate_stacked,
-    load_stored,
-    stored_content,
-    stored_name,
-)
-
-SPLITS = ("train", "val", "test")
-# Part of every file name: raise it whenever the generated content changes.
-FORMAT_VERSION = 1
+from pyg_relational.datasets.stored import load_stored, stored_content, stored_name
 
 
-class SortOfCLEVR(InMemoryDataset):
+class SortOfCLEVR(SortOfCLEVRTask, InMemoryDataset):
     r"""Sort-of-CLEVR of `"A simple neural network module for relational reasoning"
     <https://arxiv.org/abs/1706.01427>`_: questions about coloured circles and squares.
 
@@ -80,20 +63,6 @@ class SortOfCLEVR(InMemoryDataset):
         ValueError: A name is unknown, or a size or the seed is out of range.
     """
 
-    task = "classification"
-    num_answers = len(vocabulary.ANSWERS)
-    COLOURS = vocabulary.COLOURS
-    SHAPES = vocabulary.SHAPES
-    KINDS = vocabulary.KINDS
-    SUBTYPES = vocabulary.SUBTYPES
-    ANSWERS = vocabulary.ANSWERS
-    kind_of = staticmethod(vocabulary.kind_of)
-    # What prediction and pictures need, found through the class of a recipe.
-    question_text = staticmethod(vocabulary.question_text)
-    scene_from_objects = staticmethod(scene_from_objects)
-    scene_image = staticmethod(scene_image)
-    scene_objects = staticmethod(scene_objects)
-
     def __init__(
         self,
         root: str,
@@ -110,40 +79,15 @@ class SortOfCLEVR(InMemoryDataset):
         force_reload: bool = False,
     ) -> None:
         sizes = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
-        for argument, size in sizes.items():
-            check_int(argument, size, 1)
-        check_int("num_objects", num_objects, 2, len(self.COLOURS))
-        check_int("seed", seed, 0)
-        self.split = check_name("split", split, SPLITS)
-        self.representation = check_name(
-            "representation", representation, vocabulary.REPRESENTATIONS
-        )
-        self.num_scenes = sizes[f"num_{split}"]
-        self.num_objects = num_objects
-        self.seed = seed
+        self._choose(split, representation, sizes, num_objects, seed)
         super().__init__(str(root), transform, pre_transform, pre_filter)
         load_stored(self, self._generate, force_reload=force_reload)
 
     @property
     def processed_file_names(self) -> str:
-        name = (
-            f"{self.split}-{self.representation}-scenes{self.num_scenes}"
-            f"-objects{self.num_objects}-seed{self.seed}-v{FORMAT_VERSION}"
-        )
-        return stored_name(self, name)
-
-    @staticmethod
-    def metric_groups() -> dict[str, tuple[str, ...]]:
-        """Returns the groups by which answers are scored, with their names.
-
-        The index of a question within group `g` is the attribute `question_<g>`.
-        """
-        return {"kind": vocabulary.KINDS, "subtype": vocabulary.SUBTYPES}
+        return stored_name(self, self._file_name())
 
     def _generate(self) -> dict[str, Any]:
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
-        scenes = sample_scenes(self.num_scenes, self.num_objects, rng)
-        questions = sample_questions(self.num_scenes, self.num_objects, rng)
-        tensors = scene_tensors(scenes, questions, self.representation)
-        num_nodes = None if "x" in tensors else self.num_objects
-        return stored_content(self, *collate_stacked(tensors, num_nodes))
+        scenes = generate(self.num_scenes, self.num_objects, self.representation, rng)
+        return stored_content(self, *scenes)

@@ -6,7 +6,7 @@ one after the other) and `slices`, the way `InMemoryDataset` keeps them.
 
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
@@ -25,12 +25,27 @@ def stored_name(dataset: InMemoryDataset, name: str) -> str:
         dataset (InMemoryDataset): The dataset that is stored.
         name (str): The name without its ending.
     """
-    if dataset.pre_transform is not None or dataset.pre_filter is not None:
-        described = repr((dataset.pre_transform, dataset.pre_filter))
-        # Addresses differ between runs.
-        described = re.sub(r" at 0x[0-9a-fA-F]+", "", described)
-        name += "-" + hashlib.sha256(described.encode()).hexdigest()[:12]
-    return f"{name}.pt"
+    return f"{changed_name(name, dataset.pre_transform, dataset.pre_filter)}.pt"
+
+
+def changed_name(
+    name: str,
+    pre_transform: Callable[[Data], Data] | None,
+    pre_filter: Callable[[Data], bool] | None,
+) -> str:
+    """Returns a name with a hash of the `repr` of what changes the samples, if any.
+
+    Args:
+        name (str): The name without its ending.
+        pre_transform (Callable, optional): Changes a sample.
+        pre_filter (Callable, optional): Tells whether to keep a sample.
+    """
+    if pre_transform is None and pre_filter is None:
+        return name
+    described = repr((pre_transform, pre_filter))
+    # Addresses differ between runs.
+    described = re.sub(r" at 0x[0-9a-fA-F]+", "", described)
+    return f"{name}-{hashlib.sha256(described.encode()).hexdigest()[:12]}"
 
 
 def load_stored(
@@ -81,15 +96,34 @@ def stored_content(
     if dataset.pre_transform is None and dataset.pre_filter is None:
         return {"data": data.to_dict(), "slices": slices}
     dataset._data, dataset.slices = data, slices
-    samples = [dataset.get(i) for i in range(len(next(iter(slices.values()))) - 1)]
-    if dataset.pre_filter is not None:
-        samples = [sample for sample in samples if dataset.pre_filter(sample)]
-    if not samples:
+    samples = map(dataset.get, range(len(next(iter(slices.values()))) - 1))
+    kept = keep_and_change(samples, dataset.pre_filter, dataset.pre_transform)
+    if kept is None:
         raise ValueError("Expected `pre_filter` to keep a sample, it kept none.")
-    if dataset.pre_transform is not None:
-        samples = [dataset.pre_transform(sample) for sample in samples]
-    data, slices = dataset.collate(samples)
-    return {"data": data.to_dict(), "slices": slices}
+    changed, cut = kept
+    return {"data": changed.to_dict(), "slices": cut}
+
+
+def keep_and_change(
+    samples: Iterable[Data],
+    pre_filter: Callable[[Data], bool] | None,
+    pre_transform: Callable[[Data], Data] | None,
+) -> tuple[Data, dict[str, Tensor] | None] | None:
+    """Joins the samples that a filter keeps, after a transform; `None` for none.
+
+    Args:
+        samples (Iterable[Data]): The samples.
+        pre_filter (Callable, optional): Tells whether to keep a sample.
+        pre_transform (Callable, optional): Changes a sample.
+    """
+    if pre_filter is not None:
+        samples = filter(pre_filter, samples)
+    samples = [*samples]
+    if not samples:
+        return None
+    if pre_transform is not None:
+        samples = [pre_transform(sample) for sample in samples]
+    return InMemoryDataset.collate(samples)
 
 
 def collate_stacked(

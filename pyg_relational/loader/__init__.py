@@ -2,6 +2,7 @@
 
 from pyg_relational.loader.errors import NotStoredError
 from pyg_relational.loader.in_memory import in_memory
+from pyg_relational.loader.on_disk_graphs import OnDiskGraphs
 from pyg_relational.loader.pair_budget_batch_sampler import PairBudgetBatchSampler
 from pyg_relational.loader.pair_costs import pair_costs
 from pyg_relational.loader.resumable_loader import ResumableLoader
@@ -15,6 +16,7 @@ from pyg_relational.loader.stored_loader import (
 
 __all__ = [
     "NotStoredError",
+    "OnDiskGraphs",
     "PairBudgetBatchSampler",
     "ResumableLoader",
     "SplitBatchSampler",

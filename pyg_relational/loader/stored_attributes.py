@@ -56,6 +56,17 @@ def read_attributes(dataset: Any, exclude_keys: Collection[str]) -> StoredAttrib
     return _Reader(source).read(exclude_keys)
 
 
+def counts_nodes(names: Collection[str]) -> list[str]:
+    """Returns the attributes that have a row for each node, as `Data.num_nodes` asks
+    them.
+
+    Args:
+        names (Collection[str]): All attributes, in the order of a graph.
+    """
+    named = [name for name in names if name in N_KEYS]
+    return named + [name for name in names if "node" in name]
+
+
 class _Reader:
     """Reads the attributes of one dataset."""
 
@@ -102,8 +113,7 @@ class _Reader:
         if counted is not None:
             slices = torch.nn.functional.pad(counted.cumsum(0), (1, 0))
             return self._segments("num_nodes", slices, int(slices[-1]))
-        named = [name for name in self.names if name in N_KEYS]
-        named += [name for name in self.names if "node" in name]
+        named = counts_nodes(self.names)
         for name in named:
             value = self.values[name]
             if isinstance(value, Tensor):

@@ -1,5 +1,4 @@
-import copy
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -8,7 +7,7 @@ from torch import Tensor
 from torch.utils.data import Dataset
 from torch_geometric.data import Batch, Data
 
-from pyg_relational.loader.errors import NotStoredError
+from pyg_relational.loader.filled_batch import Joined, empty_batch, fill_batch
 from pyg_relational.loader.segments import Chosen, Segments
 from pyg_relational.loader.stored_attributes import read_attributes
 
@@ -48,10 +47,7 @@ class StoredGraphs(Dataset):
         self.exclude_keys = frozenset(exclude_keys or ())
         stored = read_attributes(dataset, self.exclude_keys)
         self._stored = stored
-        self._template = Batch(_base_cls=stored.data_class)
-        if len(self._template._store):
-            name = stored.data_class.__name__
-            raise NotStoredError(f"a batch of '{name}' has attributes of its own")
+        self._template = empty_batch(stored.data_class)
 
     def __len__(self) -> int:
         return self._stored.order.numel()
@@ -73,30 +69,27 @@ class StoredGraphs(Dataset):
         asked = torch.from_numpy(np.asarray(indices, dtype=np.int64))
         if asked.numel() == 0:
             raise ValueError("'indices' must name a graph (got none)")
-        numbers = self._stored.order[asked]
-        batch = copy.copy(self._template)
-        # A plain dictionary: nothing is cached for a batch that is being filled.
-        into = batch._store._mapping
-        slices, shifts = {}, {}
-        chosen: dict[int, Chosen] = {}
         stored = self._stored
+        numbers = stored.order[asked]
+        chosen: dict[int, Chosen] = {}
         nodes = _choose(stored.nodes, numbers, chosen) if stored.nodes else None
-        for attribute in stored.attributes:
-            name, rows = attribute.name, _choose(attribute.segments, numbers, chosen)
+        counts = stored.num_nodes
+        return fill_batch(
+            self._template,
+            self._join(numbers, nodes, chosen),
+            numbers,
+            nodes,
+            None if counts is None else counts[numbers].tolist(),
+            self.follow_batch,
+        )
+
+    def _join(
+        self, numbers: Tensor, nodes: Chosen | None, chosen: dict[int, Chosen]
+    ) -> Iterator[Joined]:
+        for attribute in self._stored.attributes:
+            rows = _choose(attribute.segments, numbers, chosen)
             shift: Any = attribute.shifts(numbers, nodes)
-            into[name] = attribute.take(rows, shift)
-            slices[name], shifts[name] = rows.ptr.clone(), shift
-            if name in self.follow_batch:
-                into[f"{name}_batch"], into[f"{name}_ptr"] = _assignment(rows)
-        store = batch._store
-        if stored.num_nodes is not None:
-            store._num_nodes = stored.num_nodes[numbers].tolist()
-            into["num_nodes"] = sum(store._num_nodes)
-        if nodes is not None:
-            into["batch"], into["ptr"] = _assignment(nodes)
-        store._num_graphs = numbers.numel()
-        store._slice_dict, store._inc_dict = slices, shifts
-        return batch
+            yield Joined(attribute.name, attribute.take(rows, shift), shift, rows)
 
 
 def _choose(segments: Segments, numbers: Tensor, chosen: dict[int, Chosen]) -> Chosen:
@@ -104,8 +97,3 @@ def _choose(segments: Segments, numbers: Tensor, chosen: dict[int, Chosen]) -> C
     if id(segments) not in chosen:
         chosen[id(segments)] = segments.choose(numbers)
     return chosen[id(segments)]
-
-
-def _assignment(chosen: Chosen) -> tuple[Tensor, Tensor]:
-    """Copies, for what a batch holds may be written to."""
-    return chosen.owner.clone(), chosen.ptr.clone()

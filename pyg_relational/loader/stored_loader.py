@@ -3,25 +3,29 @@ from collections.abc import Collection
 from typing import Any
 
 import torch
+from torch.utils.data import Subset
 from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
+from pyg_relational.datasets.on_disk import ChunkedOnDiskDataset
 from pyg_relational.loader.errors import NotStoredError
+from pyg_relational.loader.on_disk_graphs import OnDiskGraphs
 from pyg_relational.loader.stored_graphs import StoredGraphs
 
 logger = logging.getLogger(__name__)
 
 
 class StoredLoader(torch.utils.data.DataLoader):
-    r"""Loads batches of an in-memory dataset by slicing its stored tensors, in the
-    order and with the content of :class:`torch_geometric.loader.DataLoader`.
+    r"""Loads batches of an in-memory dataset by slicing its stored tensors, or of an
+    on-disk dataset by joining stored rows, in the order and with the content of
+    :class:`torch_geometric.loader.DataLoader`.
 
     Which graphs a batch holds is decided by :class:`torch.utils.data.DataLoader`, whose
     arguments all work: the same seed gives the same order as with PyG's.
 
     Args:
-        dataset (InMemoryDataset or Subset): The dataset, whole or indexed, without a
-            transform.
+        dataset (InMemoryDataset, ChunkedOnDiskDataset or Subset): The dataset, whole or
+            indexed, without a transform.
         batch_size (int, optional): Graphs a batch. (default: :obj:`1`)
         shuffle (bool, optional): Whether to draw a new order in every epoch.
             (default: :obj:`False`)
@@ -54,9 +58,9 @@ class StoredLoader(torch.utils.data.DataLoader):
         kwargs.pop("collate_fn", None)
         self.follow_batch = follow_batch
         self.exclude_keys = exclude_keys
-        if isinstance(dataset, StoredGraphs):
+        if isinstance(dataset, (StoredGraphs, OnDiskGraphs)):
             dataset = dataset.dataset
-        graphs = StoredGraphs(dataset, follow_batch, exclude_keys)
+        graphs = _graphs(dataset, follow_batch, exclude_keys)
         super().__init__(graphs, batch_size, shuffle, collate_fn=_as_it_is, **kwargs)
 
 
@@ -87,10 +91,23 @@ def why_not_stored(
             (default: :obj:`None`)
     """
     try:
-        StoredGraphs(dataset, exclude_keys=exclude_keys)
+        _graphs(dataset, None, exclude_keys)
     except NotStoredError as error:
         return str(error)
     return None
+
+
+def _graphs(
+    dataset: Any,
+    follow_batch: Collection[str] | None,
+    exclude_keys: Collection[str] | None,
+) -> StoredGraphs | OnDiskGraphs:
+    whole = dataset
+    while type(whole) is Subset:
+        whole = whole.dataset
+    on_disk = isinstance(whole, ChunkedOnDiskDataset)
+    kind = OnDiskGraphs if on_disk else StoredGraphs
+    return kind(dataset, follow_batch, exclude_keys)
 
 
 def _as_it_is(batch: Batch) -> Batch:

@@ -73,9 +73,24 @@ class StoredTensor:
             rows = self._value.index_select(dim, chosen.rows)
         if self.increments is None or (shifts.dim() == 1 and not shifts[-1]):
             return rows
-        # A single number takes the dtype of the values, several may widen it.
-        dtype = torch.result_type(rows, shifts[0])
-        # [B, ...] -> [B, 1, ..., ...], without the dimension of the rows
-        each = shifts.reshape(-1, *self._shape).select(dim + 1, 0)
-        added = each.index_select(0, chosen.owner).movedim(0, dim)
-        return rows.to(dtype) + added.to(dtype)
+        return add_shifts(rows, shifts, chosen.owner, dim, self._shape)
+
+
+def add_shifts(
+    rows: Tensor, shifts: Tensor, owner: Tensor, dim: int, shape: tuple[int, ...]
+) -> Tensor:
+    """Adds to the rows of each graph what PyG adds.
+
+    Args:
+        rows (torch.Tensor): The rows of all graphs, `[..., R, ...]`.
+        shifts (torch.Tensor): What is added to each graph, `[B, ...]`.
+        owner (torch.Tensor): The graph of each row, `[R]`.
+        dim (int): The dimension of the rows.
+        shape (tuple[int, ...]): That of a shift, with as many dimensions as `rows`.
+    """
+    # A single number takes the dtype of the values, several may widen it.
+    dtype = torch.result_type(rows, shifts[0])
+    # [B, ...] -> [B, 1, ..., ...], without the dimension of the rows
+    each = shifts.reshape(-1, *shape).select(dim + 1, 0)
+    added = each.index_select(0, owner).movedim(0, dim)
+    return rows.to(dtype) + added.to(dtype)
