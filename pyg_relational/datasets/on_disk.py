@@ -4,6 +4,7 @@ from contextlib import AbstractContextManager
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import Tensor
 from torch_geometric.data import Data, OnDiskDataset, SQLiteDatabase
 
@@ -16,7 +17,7 @@ from pyg_relational.datasets.on_disk_file import (
     prepare,
     read_about,
 )
-from pyg_relational.datasets.on_disk_rows import cat_dim
+from pyg_relational.datasets.on_disk_rows import cat_dim, row_bytes
 
 
 class ChunkedOnDiskDataset(OnDiskDataset):
@@ -110,6 +111,19 @@ class ChunkedOnDiskDataset(OnDiskDataset):
                 raise LookupError(f"only {len(rows)} of {len(numbers)} graphs found")
             graphs = [self.deserialize(row) for row in rows]
         return graphs if self.transform is None else [*map(self.transform, graphs)]
+
+    def row_counts(self, name: str) -> Tensor:
+        r"""Returns how many rows of an attribute each graph has, without reading them.
+
+        Args:
+            name (str): A tensor of the schema.
+        """
+        with self.damage_named():
+            query = f"SELECT LENGTH(COL_{name}) FROM {TABLE} ORDER BY id"
+            found = self.db.connection.execute(query)
+            sizes = torch.tensor([size for (size,) in found], dtype=torch.long)
+        counts = sizes // row_bytes(self.schema[name])
+        return counts[torch.as_tensor(self.indices(), dtype=torch.long)]
 
     def deserialize(self, data: dict[str, Any]) -> Data:
         r"""Returns the graph of a row.

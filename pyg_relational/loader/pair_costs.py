@@ -5,6 +5,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from pyg_relational.datasets.on_disk import ChunkedOnDiskDataset
 from pyg_relational.loader.errors import NotStoredError
 from pyg_relational.loader.stored_attributes import read_attributes
 
@@ -48,6 +49,10 @@ def _counts(dataset: Any, edges: bool) -> Tensor:
     try:
         stored = read_attributes(dataset, ())
     except NotStoredError:
+        if isinstance(dataset, ChunkedOnDiskDataset) and dataset.transform is None:
+            name = "edge_index" if edges else "x"
+            if name in dataset.schema and (edges or "num_nodes" not in dataset.schema):
+                return dataset.row_counts(name)
         return _count_each(dataset, edges)
     segments = stored.nodes
     if edges:

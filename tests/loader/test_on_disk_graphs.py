@@ -19,6 +19,7 @@ from pyg_relational.loader import (
     PairBudgetBatchSampler,
     StoredLoader,
     graph_loader,
+    pair_costs,
     why_not_stored,
 )
 from pyg_relational.loader.compare import check_same_batch
@@ -264,3 +265,21 @@ def test_damaged_rows_are_named(tmp_path: Path, change: str) -> None:
     connection.close()
     with pytest.raises(ValueError, match=r"a\.db' is damaged.*; delete it"):
         OnDiskGraphs(dataset).__getitems__([2, 3, 0])
+
+
+def test_pairs_are_counted_without_reading_graphs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = graphs()
+    dataset = build(tmp_path, made)
+    monkeypatch.setattr(ChunkedOnDiskDataset, "get", None)
+    assert dataset.row_counts("edge_attr").tolist() == [g.num_edges for g in made]
+    for cost in ("sorted", "dense", "edges"):
+        assert pair_costs(dataset, cost).equal(pair_costs(made, cost))
+    assert pair_costs(dataset[[4, 1]], "dense").tolist() == [9, 1]
+
+
+@pytest.mark.parametrize("cost", ["sorted", "dense"])
+def test_numbers_of_nodes_that_are_stored_count(tmp_path: Path, cost: str) -> None:
+    made = [Data(x=torch.ones(n + 1, 1), num_nodes=n) for n in (3, 5)]
+    assert pair_costs(build(tmp_path, made), cost).equal(pair_costs(made, cost))
