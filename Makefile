@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow lint tables bench scatter clean
+.PHONY: demo test test-slow coverage lint tables bench scatter clean
 
 demo: $(STAMP)  ## Train the relation network on Sort-of-CLEVR and print its table.
 	$(BIN)/pyg-relational train sort-of-clevr --resume
@@ -15,6 +15,12 @@ test: $(STAMP)  ## Run every test but the slow ones.
 
 test-slow: $(STAMP)  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -m slow
+
+coverage: $(STAMP)  ## Run every test but the slow ones, say which lines they run.
+	$(BIN)/python -m coverage erase
+	$(BIN)/python -m coverage run -m pytest -m "not slow"
+	$(BIN)/python -m coverage combine --quiet
+	$(BIN)/python -m coverage report --skip-covered --sort cover
 
 lint: $(STAMP)  ## Style, types, import direction, results tables.
 	$(BIN)/ruff check .
