@@ -99,3 +99,32 @@ def test_a_run_of_two_processes_is_that_of_one(recipe: Path) -> None:
     assert train(recipe, "--run-dir", str(folders[1]), *more).returncode == 0
     rows, results, _ = figures(folders[1])
     assert (len(rows), results["training"]["steps"]) == (3, 12)
+
+
+@pytest.mark.slow
+def test_two_nodes(recipe: Path) -> None:
+    def launch(node: int) -> subprocess.Popen[str]:
+        command = [sys.executable, "-m", "torch.distributed.run", "--nnodes", "2"]
+        command += ["--nproc-per-node", "1", "--node-rank", str(node)]
+        command += ["--rdzv-backend", "c10d", "--rdzv-endpoint", "localhost:29517"]
+        command += ["-m", "pyg_relational", "train", str(recipe), "--no-baseline"]
+        command += ["--accelerator", "cpu", "--run-dir", str(recipe.parent / "two")]
+        return subprocess.Popen(
+            command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+        )
+
+    nodes = [launch(0), launch(1)]
+    printed = [node.communicate(timeout=240) for node in nodes]
+    assert [node.returncode for node in nodes] == [0, 0], printed
+    assert sum(out.count("run folder: ") for out, _ in printed) == 1
+    one = train(recipe, "--no-baseline", "--run-dir", str(recipe.parent / "one"))
+    assert one.returncode == 0
+    (rows, results, _), (others, shared, _) = (
+        figures(recipe.parent / name) for name in ("one", "two")
+    )
+    assert shared["training"]["processes"] == 2
+    for row, other in zip(rows, others, strict=True):
+        assert other == pytest.approx(row, abs=1e-5)
+    assert shared["test"]["kind"]["relational"]["ours"] == pytest.approx(
+        results["test"]["kind"]["relational"]["ours"], abs=1e-6
+    )
