@@ -2,7 +2,8 @@
 
 Subpackages load when they are first used, so that ``import pyg_relational`` costs
 nothing: ``ops`` (exact all-pairs operators), ``nn`` (layers), ``models``, ``data``
-(graphs over time, scenes), ``datasets``, ``loader``, ``transforms`` and ``testing``.
+(graphs over time, scenes), ``datasets``, ``loader``, ``transforms``, ``hub`` and
+``export`` (models to share, models as programs) and ``testing``.
 """
 
 from importlib import import_module
@@ -13,6 +14,8 @@ from pyg_relational.version import __version__
 SUBPACKAGES = (
     "data",
     "datasets",
+    "export",
+    "hub",
     "loader",
     "models",
     "nn",

@@ -5,6 +5,7 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import parse_yaml, read_yaml
 
 Options = dict[str, Any]
@@ -18,13 +19,18 @@ def check_config_files(argv: list[str]) -> None:
         argv (list[str]): Arguments without the program's name.
 
     Raises:
-        UsageError: If one is no YAML file of plain values.
+        UsageError: If one is no YAML file of plain values, or allows modules.
     """
     for word, following in zip(argv, (*argv[1:], ""), strict=False):
         name, equals, value = word.partition("=")
         path = Path(value if equals else following)
         if name == "--config" and path.is_file():
-            read_yaml(path)
+            content = read_yaml(path)
+            if isinstance(content, dict) and "allow" in content:
+                raise UsageError(
+                    f"'{path}' must not say whose code is run; leave out 'allow', and "
+                    "give --allow MODULE on the command line"
+                )
 
 
 def given_settings(options: Options, argv: list[str]) -> Options:

@@ -9,6 +9,9 @@ from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 from torch_geometric.data import Data
 
+from pyg_relational.models import RelationalMemoryNetwork
+from pyg_relational.nn.recurrent import SequenceEncoder
+
 
 def export_model(
     model: nn.Module, example: Data | Mapping[str, Tensor]
@@ -30,7 +33,9 @@ def export_model(
     all pairs are part of it. A program checks no values: its inputs must be finite and
     ``batch`` sorted. There is no program where values of the inputs set the size of
     something: for a score of every pair that no edge lists, for answers padded to the
-    largest graph, and for most networks over time.
+    largest graph, and for networks that read sequences step by step, such as
+    :class:`~pyg_relational.models.R2N2`: how many steps they take the longest sequence
+    says.
 
     Args:
         model (torch.nn.Module): The network, exported in evaluation mode.
@@ -44,6 +49,7 @@ def export_model(
         ValueError: The example lacks an input or is too small, or the network cannot
             be exported with such inputs.
     """
+    _check_loops(model)
     inputs = _inputs(model, example)
     was_training = model.training
     try:
@@ -65,11 +71,22 @@ def export_model(
             f"{type(model).__name__} cannot be exported with the inputs "
             f"{', '.join(inputs)}: the exporter stops at values or sizes that only the "
             f"example has ({type(error).__name__}: {reason}). List pairs by "
-            f"'edge_index', or choose an output with a row for each object or graph; "
-            f"most networks over time have no program"
+            f"'edge_index', or choose an output with a row for each object or graph"
         ) from error
     finally:
         model.train(was_training)
+
+
+def _check_loops(model: nn.Module) -> None:
+    for part in model.modules():
+        if isinstance(part, (SequenceEncoder, RelationalMemoryNetwork)):
+            raise ValueError(
+                f"{type(model).__name__} cannot be exported: its "
+                f"{type(part).__name__} takes as many steps as the longest sequence "
+                f"has, which only the values of the inputs say, and a program has no "
+                f"loop of that kind. Run the network itself, as "
+                f"'pyg_relational.hub.load_pretrained' returns it"
+            )
 
 
 class _Unfit(ValueError):

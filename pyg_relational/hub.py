@@ -1,17 +1,25 @@
 """Models to share: a folder or a repository of the Hugging Face hub with the weights, a
 description of class and arguments, and a card."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
+from pyg_relational import models
 from pyg_relational.extras import require
 from pyg_relational.model_card import card_text, read_facts
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import read_json
+from pyg_relational.train.registry import allowing
 from pyg_relational.train.run_folder import load_model, read_config, save_model
-from pyg_relational.train.weights import PICKLES, check_no_pickle, load_weights
+from pyg_relational.train.weights import (
+    PICKLES,
+    check_no_pickle,
+    load_weights,
+    without_checksum,
+)
 
 huggingface_hub: Any = require("huggingface_hub", "hub")
 
@@ -65,7 +73,8 @@ class SharedModel(huggingface_hub.PyTorchModelHubMixin):
         else:
             folder = _download(str(source), options)
         spec = read_json(folder / CONFIG)
-        return cls(load_weights(folder / WEIGHTS, spec, REMEDY), spec)
+        model = load_weights(folder / WEIGHTS, spec, REMEDY)
+        return cls(model, without_checksum(spec))
 
     @classmethod
     def _load_as_pickle(cls, *args: Any, **kwargs: Any) -> Any:
@@ -86,7 +95,8 @@ def save_pretrained(
             command the card states, or a model.
         folder (str or Path): Where to write; empty or not there.
         args (dict, optional): The arguments that a model given as such was constructed
-            with. (default: ``None``)
+            with; one of another package needs :func:`load_pretrained` with ``allow``.
+            (default: ``None``)
         licence (str, optional): The licence of the weights as the hub names it, such as
             ``"mit"``. (default: ``None``, which the card says)
 
@@ -102,11 +112,15 @@ def save_pretrained(
         raise UsageError(f"'{folder}' is not an empty folder; choose another")
     shared.save_pretrained(folder)
     # What cannot be loaded is not shared, such as a model built with other arguments.
-    load_weights(folder / WEIGHTS, shared.spec, "pass the arguments it was built with")
+    with allowing([type(shared.model).__module__]):
+        remedy = "pass the arguments it was built with"
+        load_weights(folder / WEIGHTS, shared.spec, remedy)
     return folder
 
 
-def load_pretrained(source: str | Path, **options: Any) -> nn.Module:
+def load_pretrained(
+    source: str | Path, *, allow: Sequence[str] = (), **options: Any
+) -> nn.Module:
     """Load a model from a folder, or from a repository of the hub.
 
     Only classes of this package are built and only safetensors are read, so that
@@ -115,6 +129,9 @@ def load_pretrained(source: str | Path, **options: Any) -> nn.Module:
     Args:
         source (str or Path): A folder with ``config.json`` and ``model.safetensors``,
             such as a run folder, or a repository ``"owner/name"``.
+        allow (list of str): Modules whose classes the source may name too, such as
+            ``["my_package.models"]``; they are imported, which runs their code.
+            (default: ``()``)
         **options: As ``huggingface_hub.hf_hub_download`` takes them: ``revision``,
             ``token``, ``cache_dir``, ``local_files_only``, ``force_download``.
 
@@ -123,9 +140,12 @@ def load_pretrained(source: str | Path, **options: Any) -> nn.Module:
 
     Raises:
         UsageError: If there is no such folder or repository, its weights are a pickle,
-            or a file is damaged.
+            a file is damaged, or it names a class that is not allowed.
     """
-    return SharedModel.from_pretrained(source, **options).model
+    if isinstance(allow, str):
+        raise UsageError(f"'allow' must be a list of modules, such as [{allow!r}]")
+    with allowing(allow):
+        return SharedModel.from_pretrained(source, **options).model
 
 
 def push_to_hub(
@@ -161,11 +181,17 @@ def _shared(
                 f"a {type(source).__name__} does not know the arguments it was "
                 "constructed with; pass them as 'args', a dictionary"
             )
-        spec = {"class": type(source).__name__, "args": args}
+        spec = {"class": _name_of(type(source)), "args": args}
         return SharedModel(source, spec, {"licence": licence})
     folder = Path(source)
     model, spec = load_model(folder), read_config(folder)["model"]
     return SharedModel(model, spec, {**read_facts(folder), "licence": licence})
+
+
+def _name_of(kind: type[nn.Module]) -> str:
+    """How a description names a class: those of others with their module."""
+    ours = getattr(models, kind.__name__, None) is kind
+    return kind.__name__ if ours else f"{kind.__module__}.{kind.__name__}"
 
 
 def _checked_folder(folder: Path) -> Path:

@@ -44,8 +44,10 @@ def card_text(spec: dict[str, Any], facts: dict[str, Any]) -> str:
         spec (dict): ``class`` and ``args`` of the model.
         facts (dict): What :func:`read_facts` returned, and ``licence``.
     """
+    place, _, name = spec["class"].rpartition(".")
+    allow = f', allow=["{place}"]' if place else ""
     rows = {
-        "Model": f"`{spec['class']}` of `pyg_relational.models`",
+        "Model": _class_text(place, name),
         "Arguments": _code(spec["args"]),
         "Data": _data(facts.get("data")),
         "Recipe": _code(facts.get("recipe")),
@@ -54,7 +56,7 @@ def card_text(spec: dict[str, Any], facts: dict[str, Any]) -> str:
         "Versions": _versions(facts.get("versions")),
         "Licence": facts.get("licence") or "not stated",
     }
-    lines = [f"# {spec['class']}", "", "| | |", "|---|---|"]
+    lines = [f"# {name}", "", "| | |", "|---|---|"]
     lines += [f"| {name} | {value} |" for name, value in rows.items()]
     lines += ["", "## Test figures", "", *_figures(facts.get("results"))]
     lines += [
@@ -63,12 +65,16 @@ def card_text(spec: dict[str, Any], facts: dict[str, Any]) -> str:
         "```python",
         "from pyg_relational.hub import load_pretrained",
         "",
-        'model = load_pretrained("this folder, or owner/name on the hub")',
+        f'model = load_pretrained("this folder, or owner/name on the hub"{allow})',
         "```",
         "Weights are safetensors and the description is JSON: loading runs no code of",
         "this repository.",
     ]
     return "\n".join(lines) + "\n"
+
+
+def _class_text(place: str, name: str) -> str:
+    return f"`{name}` of `{place or 'pyg_relational.models'}`"
 
 
 def _figures(results: dict[str, Any] | None) -> list[str]:

@@ -156,6 +156,16 @@ def test_errors_are_one_line(
     assert shown.out == ""
 
 
+def test_a_configuration_file_allows_nothing(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "options.yaml"
+    path.write_text("allow: [os]\n")
+    assert main(["train", "missing.yaml", "--config", str(path)]) == 2
+    error = capsys.readouterr().err
+    assert "must not say whose code is run; leave out 'allow', and give --al" in error
+
+
 def test_unwritable_folders(
     recipe: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -145,6 +145,24 @@ def test_one_graph_needs_no_batch() -> None:
         torch.testing.assert_close(program(x=x), model(x))
 
 
+@pytest.mark.parametrize(
+    ("model", "part"),
+    [
+        (models.R2N2(4, 3, 8, (8,), (8,)), "SequenceEncoder"),
+        (models.R2N2(4, 3, 8, relation="none", cell="gru"), "SequenceEncoder"),
+        (models.TemporalRelationNetwork(4, 3), "SequenceEncoder"),
+        (
+            models.RelationalMemoryNetwork(4, 3, 2, 2, 4, (8,)),
+            "RelationalMemoryNetwork",
+        ),
+    ],
+)
+def test_loops_over_sequences_have_no_program(model: nn.Module, part: str) -> None:
+    message = f"{type(model).__name__} cannot be exported: its {part} takes as many"
+    with pytest.raises(ValueError, match=message):
+        export_model(model, graphs(3))
+
+
 def pointer() -> nn.Module:
     options = {**RECURRENT, "out_channels": 1, "output": "pointer"}
     return models.RecurrentRelationNetwork(**options)

@@ -54,6 +54,7 @@ _spec.loader.exec_module(hostile)
 FEW, MANY = 12, 1000
 ARGS = {"in_channels": 3, "out_channels": 2, "relation_channels": [4]}
 SPEC = {"class": "RelationNetwork", "args": {**ARGS, "readout_channels": [4]}}
+NUMBERS = RelationNetwork(**SPEC["args"]).state_dict()
 RECIPE = {
     "name": "tiny",
     "description": "A small Sort-of-CLEVR.",
@@ -112,13 +113,19 @@ def kind(
 
 def read_weights(folder: Path) -> object:
     spec = read_json(folder / "config.json")
-    return load_weights(folder / "model.safetensors", spec, "fetch it again")
+    model = load_weights(folder / "model.safetensors", spec, "fetch it again")
+    # Never other numbers than those that were saved.
+    for name, weight in NUMBERS.items():
+        assert torch.equal(model.state_dict()[name], weight), name
+    return model
 
 
 @kind("checkpoint, model.safetensors", read_weights, "model.safetensors")
 @kind("checkpoint, config.json", read_weights, "config.json")
 def write_model(folder: Path) -> None:
-    save_model(folder, RelationNetwork(**SPEC["args"]), SPEC)
+    model = RelationNetwork(**SPEC["args"])
+    model.load_state_dict(NUMBERS)
+    save_model(folder, model, SPEC)
 
 
 def read_last(folder: Path) -> object:

@@ -1,9 +1,12 @@
 """Models in folders and repositories of the hub; nothing here reaches a network."""
 
+import hashlib
+import importlib
 import json
 import pickle
 import shutil
 import socket
+import sys
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -17,6 +20,7 @@ from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 from pyg_relational import hub
 from pyg_relational.__main__ import main
 from pyg_relational.models import DeepSets, RelationNetwork
+from pyg_relational.train import registry
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.run_folder import save_model
 
@@ -77,7 +81,11 @@ def test_a_model_returns_from_a_folder(tmp_path: Path, model: RelationNetwork) -
     folder = hub.save_pretrained(model, tmp_path / "shared", args=ARGS)
     names = {path.name for path in folder.iterdir()}
     assert names == {"README.md", "config.json", "model.safetensors"}
-    assert json.loads((folder / "config.json").read_text()) == CONFIG["model"]
+    description = json.loads((folder / "config.json").read_text())
+    content = (folder / "model.safetensors").read_bytes()
+    digest = hashlib.sha256(content).hexdigest()
+    checksums = [{"bytes": len(content), "sha256": digest}]
+    assert description == {**CONFIG["model"], "weights": checksums}
     loaded = hub.load_pretrained(folder)
     assert not loaded.training
     assert same(loaded, model)
@@ -196,6 +204,53 @@ def test_pickles_are_refused(
         with pytest.raises(UsageError, match="is a pickle, which may run any code"):
             hub.load_pretrained(source)
     assert not Path("trapped").exists()
+
+
+def test_damaged_weights_are_noticed(tmp_path: Path, model: RelationNetwork) -> None:
+    folder = hub.save_pretrained(model, tmp_path / "shared", args=ARGS)
+    again = hub.SharedModel.from_pretrained(folder)
+    assert again.spec == CONFIG["model"]
+    path = folder / "model.safetensors"
+    content = bytearray(path.read_bytes())
+    content[-1] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(UsageError, match=r"is damaged: .*; fetch it again"):
+        hub.load_pretrained(folder)
+
+
+OWN = """
+from pyg_relational.models import DeepSets
+
+class Mine(DeepSets):
+    pass
+"""
+
+
+def test_classes_of_others_only_where_allowed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_allowed", set())
+    monkeypatch.syspath_prepend(tmp_path)
+    (tmp_path / "owned_models.py").write_text(OWN)
+    module = importlib.import_module("owned_models")
+    args = {"in_channels": 4, "out_channels": 3}
+    mine = module.Mine(**args).eval()
+    folder = hub.save_pretrained(mine, tmp_path / "shared", args=args)
+    card = (folder / "README.md").read_text()
+    assert "| Model | `Mine` of `owned_models` |" in card
+    assert 'or owner/name on the hub", allow=["owned_models"])' in card
+    monkeypatch.delitem(sys.modules, "owned_models")
+    with pytest.raises(UsageError, match="'owned_models' need --allow owned_models"):
+        hub.load_pretrained(folder)
+    assert "owned_models" not in sys.modules
+    loaded = hub.load_pretrained(folder, allow=["owned_models"])
+    assert type(loaded).__module__ == "owned_models"
+    assert same(loaded, mine)
+    # Allowed once is not allowed for good.
+    with pytest.raises(UsageError, match="need --allow"):
+        hub.load_pretrained(folder)
+    with pytest.raises(UsageError, match=r"list of modules, such as \[.owned_m"):
+        hub.load_pretrained(folder, allow="owned_models")
 
 
 def test_other_arguments_are_noticed(tmp_path: Path, model: RelationNetwork) -> None:

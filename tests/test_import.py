@@ -3,6 +3,8 @@
 import subprocess
 import sys
 
+import pytest
+
 EXTRAS = (
     "pytorch_lightning",
     "torchmetrics",
@@ -45,3 +47,14 @@ def test_unknown_names_are_attribute_errors() -> None:
         "except AttributeError as error: print(error)"
     )
     assert "no attribute 'layers'" in run(code)
+
+
+def test_every_subpackage_is_an_attribute() -> None:
+    pytest.importorskip("huggingface_hub")
+    code = (
+        "import pyg_relational as p;"
+        "print(p.hub.load_pretrained.__name__, p.export.export_model.__name__);"
+        "print({name for name in p.SUBPACKAGES if getattr(p, name).__name__"
+        " != f'pyg_relational.{name}'}, set(p.SUBPACKAGES) - set(dir(p)))"
+    )
+    assert run(code).split("\n")[:2] == ["load_pretrained export_model", "set() set()"]

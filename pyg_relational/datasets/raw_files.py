@@ -2,11 +2,10 @@
 
 import hashlib
 import os
-import uuid
-from contextlib import suppress
 from pathlib import Path
 
-from pyg_relational.datasets.downloads import download
+from pyg_relational.datasets.cache import alone
+from pyg_relational.datasets.downloads import discard, download
 
 DATA_VARIABLE = "PYG_RELATIONAL_DATA"
 
@@ -31,8 +30,10 @@ def raw_folder(root: str, file_name: str, subfolder: str = "") -> str:
 def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
     """Downloads a raw file, which is then complete and checked, or not there.
 
-    A connection that breaks is tried again and continues where it broke; see
-    :func:`~pyg_relational.datasets.downloads.download` for proxies and limits.
+    A connection that breaks is tried again and continues where it broke, and so does
+    the next call after one that failed or was killed; see
+    :func:`~pyg_relational.datasets.downloads.download` for when, proxies and limits. Of
+    several processes one fetches the file, while the others wait.
 
     Args:
         url (str): Where the file is on the internet.
@@ -44,41 +45,32 @@ def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
         ValueError: The checksum is another one.
     """
     path = Path(path)
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    missing = not path.exists()
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        if sha256 is not None:
-            _take_over(path, sha256, partial)
-        download(url, partial)
-        if sha256 is not None:
-            try:
-                check_sha256(partial, sha256, url)
-            except ValueError:
-                partial.unlink()
-                raise
-        partial.replace(path)
+        with alone(path):
+            # Another process may have fetched it meanwhile.
+            if not (missing and path.exists()):
+                _fetch(url, path, sha256)
     except OSError as error:
         raise OSError(
             f"Cannot download {url} to {str(path)!r} ({error}). Fetch it elsewhere and "
             f"put it there by hand, or set {DATA_VARIABLE} to a folder that has it."
         ) from error
-    finally:
-        if sha256 is None:
-            partial.unlink(missing_ok=True)
-        elif partial.exists():
-            partial.replace(_begun(path, sha256))
     return path
 
 
-def _begun(path: Path, sha256: str) -> Path:
-    """Where the beginning of a file waits for the next attempt."""
-    return path.with_name(f".{path.name}.{sha256[:16]}.begun")
-
-
-def _take_over(path: Path, sha256: str, partial: Path) -> None:
-    # A rename: of several processes only one continues what was begun.
-    with suppress(FileNotFoundError):
-        _begun(path, sha256).replace(partial)
+def _fetch(url: str, path: Path, sha256: str | None) -> None:
+    # The same for all processes: what one that was killed had is found by the next.
+    partial = path.with_name(f".{path.name}.partial")
+    download(url, partial, checked=sha256 is not None)
+    if sha256 is not None:
+        try:
+            check_sha256(partial, sha256, url)
+        except ValueError:
+            discard(partial)
+            raise
+    partial.replace(path)
+    discard(partial)
 
 
 def check_sha256(path: str | Path, sha256: str, source: str | None = None) -> None:

@@ -37,7 +37,8 @@ class SICK(InMemoryDataset):
 
     The splits are those of SemEval-2014, task 1: 4,500 pairs for training, the 500 of
     the trial for validation and 4,927 for the test. Each sentence is embedded once and
-    kept in `root/embeddings`; a sample takes its rows from there.
+    kept in `root/embeddings`; the rows of samples are taken from there when the dataset
+    is loaded.
 
     Args:
         root (str): Folder of the dataset; files go to `root/raw`, `root/processed` and
@@ -91,12 +92,11 @@ class SICK(InMemoryDataset):
         self.representation = check_name(
             "representation", representation, REPRESENTATIONS
         )
-        self._tokens: list[Tensor] = []
         super().__init__(str(root), transform, pre_transform, pre_filter)
         content = load_stored(self, self._generate, force_reload=force_reload)
         self.sentences: list[str] = content["sentences"]
         if "x" not in self._data:
-            self._embed(self.sentences)
+            self._add_rows(self._data, self.slices, self.sentences)
 
     @property
     def raw_file_names(self) -> str:
@@ -149,25 +149,26 @@ class SICK(InMemoryDataset):
         # First: it says what is wrong with a sentence.
         numbers, names = named_tokens(inputs)
         data = Data(y=torch.zeros(1, dtype=torch.long), tokens=names)
-        return _with_rows(data, sentence_tokens(inputs, root, numbers), representation)
+        rows = _read_rows(sentence_tokens(inputs, root, numbers), representation)
+        _set_rows(data, rows, representation)
+        return data
 
     def download(self) -> None:
         """Fetches the file of the split."""
         fetch_sentence_pairs(self.split, self.raw_paths[0])
 
-    def get(self, idx: int) -> Data:
-        """Returns a sample, with its rows of the embeddings."""
-        data = super().get(idx)
-        if "x" in data:
-            return data
-        rows = [self._tokens[number] for number in data.sentence_number.tolist()]
-        return _with_rows(data, rows, self.representation)
-
-    def _embed(self, sentences: list[str]) -> None:
-        self._tokens = sentence_tokens(sentences, self.root)
-        if self.representation == "sentences":
-            # All that a sample reads: the words need not be kept in memory.
-            self._tokens = [rows.mean(dim=0, keepdim=True) for rows in self._tokens]
+    def _add_rows(
+        self, data: Data, slices: dict[str, Tensor], sentences: list[str]
+    ) -> None:
+        """Adds what a model reads to all pairs at once."""
+        tokens = sentence_tokens(sentences, self.root)
+        rows = _read_rows(tokens, self.representation)
+        chosen = [rows[number] for number in data.sentence_number.tolist()]
+        _set_rows(data, chosen, self.representation)
+        # Premise and hypothesis of each pair.
+        sizes = torch.tensor([len(x) for x in chosen]).view(-1, 2).sum(dim=1)
+        cut = torch.cat([sizes.new_zeros(1), sizes.cumsum(0)])
+        slices |= {name: cut for name in ("x", "side") if name in data}
 
     def _generate(self) -> dict[str, Any]:
         self._download()
@@ -176,12 +177,10 @@ class SICK(InMemoryDataset):
         # Each once, in the order of the file.
         sentences = list(dict.fromkeys(texts))
         rows = pair_rows(pairs, sentences)
+        data, slices = collate_stacked(rows)
         if self.pre_transform is not None or self.pre_filter is not None:
-            self._embed(sentences)
-        return {
-            **stored_content(self, *collate_stacked(rows)),
-            "sentences": sentences,
-        }
+            self._add_rows(data, slices, sentences)
+        return {**stored_content(self, data, slices), "sentences": sentences}
 
 
 def pair_rows(pairs: list[SentencePair], sentences: list[str]) -> dict[str, Tensor]:
@@ -203,13 +202,16 @@ def pair_rows(pairs: list[SentencePair], sentences: list[str]) -> dict[str, Tens
     }
 
 
-def _with_rows(data: Data, tokens: list[Tensor], representation: str) -> Data:
-    """A sample with what a model reads: rows of premise and hypothesis."""
+def _read_rows(tokens: list[Tensor], representation: str) -> list[Tensor]:
+    """What a model reads of each sentence: its mean, or its words."""
     if representation == "sentences":
-        data.x = torch.cat([rows.mean(dim=0, keepdim=True) for rows in tokens])
-        return data
-    words = [rows[1:-1] for rows in tokens]
-    data.x = torch.cat(words)
-    sizes = torch.tensor([len(rows) for rows in words])
-    data.side = torch.arange(2).repeat_interleave(sizes)
-    return data
+        return [rows.mean(dim=0, keepdim=True) for rows in tokens]
+    return [rows[1:-1] for rows in tokens]
+
+
+def _set_rows(data: Data, rows: list[Tensor], representation: str) -> None:
+    """Sets what a model reads: of premise and hypothesis in turn."""
+    data.x = torch.cat(rows)
+    if representation == "tokens":
+        sizes = torch.tensor([len(words) for words in rows])
+        data.side = (torch.arange(len(rows)) % 2).repeat_interleave(sizes)

@@ -2,6 +2,8 @@
 allows."""
 
 import importlib
+from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
 from typing import Any
 
 from torch import nn
@@ -22,6 +24,27 @@ def allow(module: str) -> None:
         module (str): The name of the module, such as ``"my_package.models"``.
     """
     _allowed.add(module)
+
+
+def allowed_modules() -> list[str]:
+    """Return what :func:`allow` was called with, for a process that shall have it
+    too."""
+    return sorted(_allowed)
+
+
+@contextmanager
+def allowing(modules: Iterable[str]) -> Iterator[None]:
+    """As :func:`allow`, for as long as the context lasts.
+
+    Args:
+        modules (Iterable[str]): The names of the modules.
+    """
+    added = set(modules) - _allowed
+    _allowed.update(added)
+    try:
+        yield
+    finally:
+        _allowed.difference_update(added)
 
 
 def model_class(name: str) -> type[nn.Module]:

@@ -5,13 +5,16 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-import safetensors.torch
 import yaml
 from torch import nn
 
 from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import read_json, read_yaml, write_atomic, write_json
-from pyg_relational.train.weights import load_weights
+from pyg_relational.train.files import read_json, read_yaml, write_atomic
+from pyg_relational.train.weights import (
+    load_weights,
+    save_weights,
+    without_checksum,
+)
 
 # Removed in this order: what is left is a run as long as it says of what.
 CONTENT = (
@@ -97,13 +100,9 @@ def read_config(folder: Path) -> dict[str, Any]:
 
 
 def save_model(folder: Path, model: nn.Module, spec: dict[str, Any]) -> None:
-    """Write ``model.safetensors``, then ``config.json`` with class and arguments."""
-    # Not `save_file`: parts of a model may share a parameter, such as an embedding.
-    write_atomic(
-        folder / "model.safetensors",
-        lambda partial: safetensors.torch.save_model(model, str(partial)),
-    )
-    write_json(folder / "config.json", spec)
+    """Write ``model.safetensors``, and ``config.json`` with class, arguments and the
+    checksum of the weights."""
+    save_weights(folder / "model.safetensors", model, spec)
 
 
 def load_model(folder: Path) -> nn.Module:
@@ -122,7 +121,7 @@ def load_model(folder: Path) -> nn.Module:
                 "--resume` and the options of its config.yaml"
             )
     spec = read_json(folder / "config.json")
-    if spec != config["model"]:
+    if without_checksum(spec) != config["model"]:
         raise UsageError(
             f"'{folder}' is a run folder of another model: config.json describes "
             f"{_class_of(spec)}, config.yaml {_class_of(config['model'])}, or their "

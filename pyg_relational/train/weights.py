@@ -1,6 +1,11 @@
 """Weights of models: safetensors, checked against their description before anything of
-the described size is built."""
+the described size is built.
 
+The description beside the weights, ``config.json``, lists their checksum as
+``"weights"``: ``[{"bytes": ..., "sha256": ...}]``.
+"""
+
+import hashlib
 import math
 from collections.abc import Iterator
 from pathlib import Path
@@ -12,6 +17,7 @@ from safetensors import SafetensorError
 from torch import nn
 
 from pyg_relational.train.errors import UsageError
+from pyg_relational.train.files import read_json, write_atomic, write_json
 from pyg_relational.train.registry import build_model
 
 # Files of these kinds are pickles, which run what they please when they are read.
@@ -21,6 +27,8 @@ MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 # An argument counts layers, steps or channels. What is above is at most as large as
 # the number of weights, as channels are.
 LARGEST = 10_000
+# What the description calls the checksums.
+WEIGHTS = "weights"
 
 
 def load_weights(path: Path, spec: Any, remedy: str) -> nn.Module:
@@ -28,7 +36,9 @@ def load_weights(path: Path, spec: Any, remedy: str) -> nn.Module:
 
     Args:
         path (Path): A file in the format safetensors.
-        spec (dict): ``class`` (str) and ``args`` (dict of keyword arguments).
+        spec (dict): ``class`` (str), ``args`` (dict of keyword arguments), and
+            ``weights``, the checksums that the file may have; without them, as before
+            there were any, it is not checked.
         remedy (str): What to do about a damaged file.
 
     Returns:
@@ -39,6 +49,7 @@ def load_weights(path: Path, spec: Any, remedy: str) -> nn.Module:
             two belong to different models.
     """
     check_no_pickle(path)
+    _check_checksum(path, spec, remedy)
     stored = _stored_numbers(path, remedy)
     check_spec(spec, stored)
     other = f"'{path.parent}' is a run folder of another model: the weights do not fit "
@@ -58,6 +69,46 @@ def load_weights(path: Path, spec: Any, remedy: str) -> nn.Module:
         reason = " ".join(str(error).split())
         raise UsageError(f"{other}{spec['class']}. {reason}") from error
     return model.eval()
+
+
+def save_weights(path: Path, model: nn.Module, spec: dict[str, Any]) -> None:
+    """Write weights, and the description beside them with their checksum.
+
+    The folder can be read at any moment: while the old file is replaced by the new one,
+    the description names the checksums of both.
+
+    Args:
+        path (Path): The file, in the format safetensors.
+        model (nn.Module): The model.
+        spec (dict): ``class`` and ``args``.
+
+    Raises:
+        OSError: If the folder cannot be written.
+    """
+    description = path.with_name("config.json")
+    before = _before(path, description)
+
+    def write(partial: Path) -> None:
+        # Not `save_file`: parts of a model may share a parameter, such as an embedding.
+        safetensors.torch.save_model(model, str(partial))
+        write_json(description, {**spec, WEIGHTS: [*before, checksum(partial)]})
+
+    write_atomic(path, write)
+    write_json(description, {**spec, WEIGHTS: [checksum(path)]})
+
+
+def checksum(path: Path) -> dict[str, Any]:
+    """Return ``bytes`` and ``sha256`` of a file."""
+    with path.open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+        return {"bytes": file.tell(), "sha256": digest}
+
+
+def without_checksum(spec: Any) -> Any:
+    """Return a description as it was before weights were written beside it."""
+    if not isinstance(spec, dict):
+        return spec
+    return {key: value for key, value in spec.items() if key != WEIGHTS}
 
 
 def check_no_pickle(path: Path) -> None:
@@ -107,6 +158,35 @@ def check_spec(spec: Any, most: int) -> None:
                 f"model {spec['class']}: '{name}' is {number}, more than the {most:,} "
                 f"weights there are; the description is damaged"
             )
+
+
+def _before(path: Path, description: Path) -> list[dict[str, Any]]:
+    """The checksum of the file that is replaced, unless it is damaged."""
+    if not (path.is_file() and description.is_file()):
+        return []
+    try:
+        _check_checksum(path, read_json(description), "")
+    except UsageError:
+        return []
+    return [checksum(path)]
+
+
+def _check_checksum(path: Path, spec: Any, remedy: str) -> None:
+    if not isinstance(spec, dict) or WEIGHTS not in spec:
+        return
+    allowed = spec[WEIGHTS]
+    if not isinstance(allowed, list):
+        raise UsageError(
+            f"the description of '{path.name}' must list its checksums as '{WEIGHTS}', "
+            f"got {str(allowed)[:80]}; it is damaged: {remedy}"
+        )
+    found = checksum(path)
+    if found not in allowed:
+        raise UsageError(
+            f"'{path}' or config.json beside it is damaged: the file has "
+            f"{found['bytes']:,} bytes and the SHA-256 {found['sha256']}, config.json "
+            f"lists {str(allowed)[:200]}; {remedy}"
+        )
 
 
 def _numbers(value: Any, name: str = "") -> Iterator[tuple[str, float]]:

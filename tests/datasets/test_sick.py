@@ -11,6 +11,8 @@ from torch_geometric.loader import DataLoader
 
 from pyg_relational.datasets import SICK, sick_embeddings
 from pyg_relational.datasets.sick_files import COLUMNS, FILES
+from pyg_relational.loader import StoredLoader
+from pyg_relational.loader.compare import check_same_batch
 
 SHARED = Path(
     os.environ.get("PYG_RELATIONAL_DATA")
@@ -116,6 +118,14 @@ def test_tokens_are_those_of_both_sentences(root):
     batch = next(iter(DataLoader(dataset, batch_size=3)))
     assert batch.x.shape == (18, 3)
     assert batch.ptr.tolist() == [0, 6, 13, 18]
+
+
+@pytest.mark.parametrize("representation", ["sentences", "tokens"])
+def test_batches_are_cut_from_what_is_stored(root, representation):
+    dataset = SICK(root, representation=representation)
+    (found,) = StoredLoader(dataset, batch_size=3)
+    (expected,) = DataLoader(dataset, batch_size=3)
+    check_same_batch(found, expected)
 
 
 def test_each_sentence_is_embedded_once(root, model):
