@@ -166,6 +166,51 @@ def test_ctrl_c_stops_the_workers_and_keeps_their_trials(
     assert list(complete(folder)) == [2, 3]
 
 
+OWN = """
+from pyg_relational.models import RelationNetwork
+
+class Mine(RelationNetwork):
+    pass
+"""
+
+
+@pytest.mark.slow
+def test_workers_build_classes_that_are_allowed(
+    searched: Path, start: Callable[..., subprocess.Popen[str]]
+) -> None:
+    Path("owned_models.py").write_text(OWN)
+    content = yaml.safe_load(searched.read_text())
+    content["models"]["relation"]["class"] = "owned_models.Mine"
+    searched.write_text(yaml.safe_dump(content, sort_keys=False))
+    arguments = ["tiny.yaml", "--trials", "2", "--workers", "2", "--max-steps", "1"]
+    process = start(*arguments, "--allow", "owned_models")
+    out, error = process.communicate(timeout=120)
+    assert process.returncode == 0, error
+    assert "2 of 2 trials: 2 complete" in out
+    # The command to copy works as it stands.
+    assert "best.yaml --allow owned_models" in out
+    _, error = start(*arguments).communicate(timeout=60)
+    assert "need --allow owned_models" in error
+
+
+@pytest.mark.slow
+def test_torchrun_is_refused(searched: Path) -> None:
+    root = str(Path(__file__).parents[1])
+    command = [sys.executable, "-W", "ignore", "-m", "torch.distributed.run"]
+    command += ["--standalone", "--nproc-per-node=2", "--module", "pyg_relational"]
+    done = subprocess.run(
+        [*command, "tune", "tiny.yaml", "--trials", "1"],
+        env={**os.environ, "PYTHONPATH": root},
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode != 0
+    assert "without torchrun, and give --workers 2 to run trials" in done.stderr
+    assert not Path("studies").exists()
+
+
 @pytest.mark.slow
 def test_workers_share_the_trials(
     searched: Path, start: Callable[..., subprocess.Popen[str]]

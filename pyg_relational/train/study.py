@@ -108,13 +108,11 @@ class Study:
             running = self.study.get_trials(False, (TrialState.RUNNING,))
             if len(self.finished()) + len(running) >= total:
                 return None
-            # Of its own for each trial: random trials are the same after an
-            # interruption, and with any number of workers. Repeats do not count.
-            trials = self.study.get_trials(deepcopy=False)
-            number = sum("retries" not in trial.user_attrs for trial in trials)
-            self.study.sampler = _sampler(sampler, seed, number)
             self.study.pruner = pruner
             trial = self.study.ask()
+            # Of its own for each trial: random trials are the same after an
+            # interruption, and with any number of workers.
+            self.study.sampler = _sampler(sampler, seed, self._place(trial))
             lock = self._lock(trial.number)
             lock.acquire()
             settings = {
@@ -213,9 +211,20 @@ class Study:
             Path(lock.lock_file).unlink(missing_ok=True)
 
     def _repeat(self, trial: FrozenTrial, retries: int) -> None:
+        again = {"retries": retries, "repeats": _first(trial)}
+        waiting = self.study.get_trials(False, (TrialState.WAITING,))
+        # A process that was killed here may have asked for it already.
+        known = any(again.items() <= other.user_attrs.items() for other in waiting)
+        if retries <= MAX_RETRIES and "failed" not in trial.user_attrs and not known:
+            whole = self.space.keys() <= trial.params.keys()
+            # All values or none: those that are missing would be drawn as the first.
+            self.study.enqueue_trial(trial.params if whole else {}, again)
         self.study.tell(trial.number, state=TrialState.FAIL)
-        if retries <= MAX_RETRIES:
-            self.study.enqueue_trial(trial.params, {"retries": retries})
+
+    def _place(self, trial: Trial) -> int:
+        """Which of the trials it would be if none had been interrupted."""
+        earlier = self.study.get_trials(deepcopy=False)[: _first(trial)]
+        return sum("retries" not in other.user_attrs for other in earlier)
 
     def _check_identity(self, identity: dict[str, Any]) -> None:
         before = self.study.user_attrs.get("identity")
@@ -228,6 +237,11 @@ class Study:
                 f"'{self.folder}' holds a study that differs in {shown}; give the "
                 "options it was started with, or another --study-dir"
             )
+
+
+def _first(trial: Trial | FrozenTrial) -> int:
+    """The number of the trial that this one repeats, or else its own."""
+    return int(trial.user_attrs.get("repeats", trial.number))
 
 
 def failure(trial: FrozenTrial) -> str | None:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pyg_relational.train.files import write_atomic
+from pyg_relational.train.registry import allowed_modules
 from pyg_relational.train.search_space import Choices, Distribution, Range, short
 from pyg_relational.train.study import Study, failure
 from pyg_relational.train.tune_plan import Plan
@@ -58,7 +59,8 @@ def report(plan: Plan, recipe: str, console: Console | None = None) -> bool:
         path = plan.folder / "best.yaml"
         write_best(path, plan, study.settings(best), f"{score} {best.value:.4f}")
         say(f"best trial: {best.number}, {score} {best.value:.4f}")
-        say(f"train it: pyg-relational train {recipe} --config {path}")
+        allowed = "".join(f" --allow {module}" for module in allowed_modules())
+        say(f"train it: pyg-relational train {recipe} --config {path}{allowed}")
         say(f"picture: {plan.folder / 'study.png'}")
         return True
     finally:

@@ -13,12 +13,13 @@ import torch
 from optuna.pruners import BasePruner, MedianPruner, NopPruner
 from optuna.trial import Trial
 from pytorch_lightning.callbacks import Callback
+from torch import distributed
 
 from pyg_relational.train.environment import keep_freed_memory
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.fit import build_data, build_module, fit_weights
 from pyg_relational.train.logs import progress, quiet_lightning
-from pyg_relational.train.registry import build_model
+from pyg_relational.train.registry import allow, allowed_modules, build_model
 from pyg_relational.train.run_folder import prepare
 from pyg_relational.train.search_space import short
 from pyg_relational.train.settings import apply_settings
@@ -40,8 +41,10 @@ def tune(plan: Plan) -> bool:
 
     Raises:
         UsageError: If study, recipe and options do not fit together, if no trial can be
-            trained, or if a worker ended before its time.
+            trained, if a worker ended before its time, or if `torchrun` started this
+            process as one of several.
     """
+    _check_alone()
     plan.study().close()
     # Written once, before workers look for it; the test split stays untouched.
     module = build_module(plan.config, build_model(plan.config["model"]))
@@ -60,6 +63,17 @@ def tune(plan: Plan) -> bool:
         study.recover()
         study.close()
     return True
+
+
+def _check_alone() -> None:
+    started = distributed.is_available() and distributed.is_torchelastic_launched()
+    count = os.environ.get("WORLD_SIZE", "1")
+    if started and count != "1":
+        raise UsageError(
+            f"`tune` was started by torchrun as {count} processes; trials share no "
+            "batches. Start it once, without torchrun, and give --workers "
+            f"{os.environ.get('LOCAL_WORLD_SIZE', count)} to run trials side by side"
+        )
 
 
 def work(plan: Plan) -> None:
@@ -178,7 +192,9 @@ def _employ(plan: Plan) -> None:
     context = multiprocessing.get_context("spawn")
     # Daemons: they end with this process, unless it is killed.
     processes = [
-        context.Process(target=_work_as_process, args=(plan,), daemon=True)
+        context.Process(
+            target=_work_as_process, args=(plan, allowed_modules()), daemon=True
+        )
         for _ in range(plan.workers)
     ]
     for process in processes:
@@ -197,7 +213,9 @@ def _employ(plan: Plan) -> None:
         )
 
 
-def _work_as_process(plan: Plan) -> None:
+def _work_as_process(plan: Plan, modules: list[str]) -> None:
+    for module in modules:
+        allow(module)
     share = max(1, (os.cpu_count() or 1) // plan.workers)
     torch.set_num_threads(plan.threads or share)
     keep_freed_memory()

@@ -1,3 +1,4 @@
+import gc
 import subprocess
 import sys
 import textwrap
@@ -15,6 +16,7 @@ from pyg_relational.train.study import (
     MAX_RETRIES,
     Claim,
     Study,
+    _first,
     differences,
     failure,
 )
@@ -80,6 +82,83 @@ def test_the_same_trials_with_and_without_an_interruption(
     assert len({settings["rate"] for settings in found}) == 5
     whole.close()
     parts.close()
+
+
+class Killed(BaseException):
+    pass
+
+
+def killed(*args: Any, **options: Any) -> None:
+    raise Killed
+
+
+def settings_of(study: Study) -> list[dict[str, Any]]:
+    """In the order of the trials that are repeated."""
+    trials = sorted(study.finished(), key=_first)
+    return [study.settings(trial) for trial in trials]
+
+
+@pytest.mark.parametrize("kind", [Range, Choices])
+def test_killed_while_values_are_drawn(
+    tmp_path: Path, kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = opened(tmp_path / "whole"), opened(tmp_path / "parts")
+    expected = [run(whole) for _ in range(4)]
+    run(parts)
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(kind, "suggest", killed)
+            with pytest.raises(Killed):
+                claim(parts)
+        # The system would release the lock.
+        gc.collect()
+    for _ in range(3):
+        run(parts)
+    assert settings_of(parts) == expected
+    whole.close()
+    parts.close()
+
+
+@pytest.mark.parametrize("step", ["tell", "enqueue_trial"])
+def test_killed_while_a_trial_is_recovered(
+    tmp_path: Path, step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole, parts = opened(tmp_path / "whole"), opened(tmp_path / "parts")
+    expected = [run(whole) for _ in range(3)]
+    run(parts)
+    lost = claim(parts)
+    assert lost is not None
+    lost.lock.release()
+    for _ in range(2):
+        with monkeypatch.context() as patch:
+            patch.setattr(parts.study, step, killed)
+            with pytest.raises(Killed):
+                claim(parts)
+        gc.collect()
+    for _ in range(2):
+        run(parts, 3)
+    assert claim(parts, 3) is None
+    assert settings_of(parts) == expected
+    waiting = parts.study.get_trials(states=(TrialState.WAITING, TrialState.RUNNING))
+    assert waiting == []
+    whole.close()
+    parts.close()
+
+
+def test_a_failure_is_not_repeated_after_a_kill(
+    study: Study, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    claimed = claim(study)
+    assert claimed is not None
+    with monkeypatch.context() as patch:
+        patch.setattr(study.study, "tell", killed)
+        with pytest.raises(Killed):
+            study.fail(claimed, "too large")
+    claimed.lock.release()
+    study.recover()
+    (trial,) = study.finished()
+    assert failure(trial) == "too large"
+    assert len(study.study.trials) == 1
 
 
 def test_an_interrupted_trial_is_run_again_however_often(study: Study) -> None:

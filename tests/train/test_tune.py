@@ -1,4 +1,5 @@
 import csv
+import multiprocessing
 import signal
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,6 +11,7 @@ import yaml
 from optuna.pruners import ThresholdPruner
 from optuna.trial import FrozenTrial, TrialState
 
+from pyg_relational.train import registry
 from pyg_relational.train import tune as tuning
 from pyg_relational.train.datamodule import RelationalDataModule
 from pyg_relational.train.errors import UsageError
@@ -291,3 +293,54 @@ def test_the_time_limit_begins_no_trial(recipe: Path) -> None:
 def test_the_search_of_the_recipe_is_what_resolve_returns(recipe: Path) -> None:
     content = {**load_recipe(str(recipe)), "search": SEARCH}
     assert resolve(content)["search"] == SEARCH
+
+
+def test_workers_allow_what_this_process_does(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registry, "_allowed", {"torch.nn"})
+    found = []
+
+    class Process:
+        exitcode = 0
+
+        def __init__(self, target: Any, args: tuple[Any, ...], daemon: bool) -> None:
+            self.work = lambda: target(*args)
+
+        def start(self) -> None:
+            monkeypatch.setattr(registry, "_allowed", set())
+            self.work()
+            found.append(registry.model_class("torch.nn.Linear"))
+
+        def join(self) -> None:
+            pass
+
+    context = type("Context", (), {"Process": Process})
+    monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
+    monkeypatch.setattr(tuning, "work", lambda plan: None)
+    tuning._employ(Plan({}, {}, recipe.parent, workers=2, threads=1))
+    assert found == [torch.nn.Linear] * 2
+
+
+def started_by_torchrun(monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    for name, value in {
+        "TORCHELASTIC_RUN_ID": "none",
+        "WORLD_SIZE": str(2 * count),
+        "LOCAL_WORLD_SIZE": str(count),
+        "RANK": "0",
+        "LOCAL_RANK": "0",
+    }.items():
+        monkeypatch.setenv(name, value)
+
+
+def test_several_processes_of_torchrun_are_refused(
+    recipe: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    started_by_torchrun(monkeypatch, 3)
+    message = "by torchrun as 6 processes.* without torchrun, and give --workers 3 to"
+    with pytest.raises(UsageError, match=message):
+        tune(plan_of(recipe))
+    assert not (recipe.parent / "study").exists()
+    # What others than torchrun set means nothing.
+    monkeypatch.delenv("TORCHELASTIC_RUN_ID")
+    assert tune(plan_of(recipe, trials=1, max_steps=1))
