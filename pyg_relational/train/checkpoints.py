@@ -33,17 +33,19 @@ KEYS = {
 }
 
 
-def read_checkpoint(path: Path) -> dict[str, Any]:
+def read_checkpoint(path: Path, start: str = "--resume starts") -> dict[str, Any]:
     """Read a checkpoint that holds tensors and plain values only.
 
     Args:
         path (Path): The file.
+        start (str): What makes up for a deleted file, for messages.
+            (default: ``"--resume starts"``)
 
     Raises:
         UsageError: If the file is damaged, holds other objects, which could run code
             when they are read, or is no checkpoint of a training.
     """
-    remedy = "delete it, and --resume starts from the beginning"
+    remedy = f"delete it, and {start} from the beginning"
     try:
         with zipfile.ZipFile(path) as file:
             # Torch does not compare the contents with their checksums.

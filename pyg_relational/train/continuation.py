@@ -8,6 +8,8 @@ from pyg_relational.train.checkpoints import read_checkpoint
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.files import read_json, write_json
 
+NEXT_START = "the next start begins this training"
+
 
 def finished(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
     """Return the figures of a finished training, or ``None`` if there is none with
@@ -41,7 +43,7 @@ def last_checkpoint(folder: Path, settings: dict[str, Any]) -> str | None:
         if not (last.is_file() and (folder / "best.ckpt").is_file()):
             return None
         # Read before Lightning does, whose messages do not say what to do.
-        read_checkpoint(last)
+        read_checkpoint(last, NEXT_START)
         return str(last)
     shutil.rmtree(folder, ignore_errors=True)
     folder.mkdir(parents=True)

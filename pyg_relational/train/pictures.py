@@ -17,6 +17,8 @@ from pyg_relational.train.module import RelationalModule
 
 # Of each model, of each of its runs: the score of every group.
 Measured = dict[str, list[dict[str, float]]]
+# Groups that a legend has room for.
+NAMED = 6
 SCENES = 6
 QUESTIONS = 6
 RIGHT, WRONG = "#1a7f37", "#cf222e"
@@ -31,19 +33,24 @@ def learning_curve(
         path (Path): The PNG file.
         curves (dict[str, list]): Rows of ``metrics.csv`` for each model, ours first.
         metric (str): Name of the score.
-        groups (Sequence[str]): Groups to draw a line each for; if empty, the mean over
-            all rows is drawn.
+        groups (Sequence[str]): Groups to draw a line each for; if there are none or
+            many, the mean over all rows is drawn.
     """
     figure = Figure(figsize=(11, 4), layout="constrained")
     left, right = figure.subplots(1, 2)
     for number, (name, rows) in enumerate(curves.items()):
         style = "-" if number == 0 else "--"
         _line(left, rows, "train/loss", label=name, linestyle=style)
-        for colour, group in enumerate(groups or [""]):
-            key, label = f"val/{metric}", name
-            if group:
-                key, label = f"{key}/{group}", f"{name}: {group}"
-            _line(right, rows, key, label=label, linestyle=style, color=f"C{colour}")
+        key = f"val/{metric}"
+        if 0 < len(groups) <= NAMED:
+            for colour, group in enumerate(groups):
+                look = {"label": f"{name}: {group}", "color": f"C{colour}"}
+                _line(right, rows, f"{key}/{group}", linestyle=style, **look)
+            continue
+        for group in groups:
+            look = {"color": f"C{number}", "alpha": 0.2}
+            _line(right, rows, f"{key}/{group}", linewidth=0.8, **look)
+        _line(right, rows, key, label=name, linestyle=style, color=f"C{number}")
     left.set(xlabel="optimiser step", ylabel="training loss")
     right.set(xlabel="optimiser step", ylabel=f"validation {metric}")
     for axes in (left, right):

@@ -27,7 +27,7 @@ from pyg_relational.train.checkpoints import (
     read_checkpoint,
     save_best_and_last,
 )
-from pyg_relational.train.continuation import last_checkpoint
+from pyg_relational.train.continuation import NEXT_START, last_checkpoint
 from pyg_relational.train.datamodule import RelationalDataModule
 from pyg_relational.train.environment import hardware, versions
 from pyg_relational.train.files import write_json
@@ -81,7 +81,7 @@ def run_case(
         trainer.fit(module, data, ckpt_path=last, weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt
-    best = read_checkpoint(checkpoints / "best.ckpt")
+    best = read_checkpoint(checkpoints / "best.ckpt", NEXT_START)
     module.load_state_dict(best["state_dict"])
     losses = [point["loss"] for point in module.curve]
     chosen = losses.index(min(losses))

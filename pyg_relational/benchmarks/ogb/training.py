@@ -18,7 +18,7 @@ from pyg_relational.train.checkpoints import (
     read_checkpoint,
     save_best_and_last,
 )
-from pyg_relational.train.continuation import finished, last_checkpoint
+from pyg_relational.train.continuation import NEXT_START, finished, last_checkpoint
 from pyg_relational.train.environment import hardware, versions
 from pyg_relational.train.files import write_json
 from pyg_relational.train.fit import count_parameters
@@ -87,7 +87,7 @@ def run_case(
         trainer.fit(module, data, ckpt_path=last, weights_only=True)
         if trainer.interrupted:
             raise KeyboardInterrupt
-        best = read_checkpoint(checkpoints / "best.ckpt")
+        best = read_checkpoint(checkpoints / "best.ckpt", NEXT_START)
         module.load_state_dict(best["state_dict"])
         trainer.test(module, data, verbose=False)
     choose = min if module.mode == "min" else max
