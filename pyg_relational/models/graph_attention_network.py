@@ -4,7 +4,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import GAT
 
 from pyg_relational.nn import PairwiseMLP
-from pyg_relational.nn.checks import check_edges, check_features, check_optional
+from pyg_relational.nn.checks import check_features, check_optional
+from pyg_relational.nn.index_checks import check_edges, check_pairs
 
 
 class GraphAttentionNetwork(nn.Module):
@@ -95,9 +96,11 @@ class GraphAttentionNetwork(nn.Module):
             edge_label_index (torch.Tensor): The pairs to answer for.
             edge_attr (torch.Tensor, optional): Edge features. (default: :obj:`None`)
         """
-        check_features(x, self.in_channels, "x")
-        check_edges(edge_index, edge_attr)
-        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim")
+        like = self.relation.lin_l.weight
+        check_features(x, self.in_channels, "x", like)
+        check_edges(edge_index, edge_attr, x, x.size(0))
+        check_pairs(edge_label_index, "edge_label_index", x, x.size(0))
+        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim", like)
         z = self.encoder(x, edge_index, edge_attr=edge_attr)
         target, source = self.relation.project(z, z)
         return self.relation.relate(

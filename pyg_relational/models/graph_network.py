@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 
 from pyg_relational.nn import GraphNetworkBlock
-from pyg_relational.nn.checks import check_edges, check_features, check_optional
+from pyg_relational.nn.checks import check_features, check_optional
+from pyg_relational.nn.index_checks import check_edges
 from pyg_relational.nn.recurrent.state import answered_steps
 from pyg_relational.nn.sets import check_questions, set_ptr
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
@@ -128,10 +129,11 @@ class GraphNetwork(nn.Module):
             last (int, optional): If set, only so many last steps are answered.
                 (default: :obj:`None`)
         """
-        check_features(x, self.in_channels, "x")
-        check_edges(edge_index, edge_attr)
-        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim")
-        check_optional(u, self.u_dim, "u", "u_dim")
+        like = self.block.edge.lin_l.weight
+        check_features(x, self.in_channels, "x", like)
+        check_edges(edge_index, edge_attr, x, x.size(0))
+        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim", like)
+        check_optional(u, self.u_dim, "u", "u_dim", like)
         ptr = set_ptr(batch, x.size(0), batch_size, x.device)
         graphs = ptr.numel() - 1
         if u is not None:

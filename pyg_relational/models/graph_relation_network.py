@@ -5,7 +5,6 @@ from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
 from pyg_relational.nn import GraphRelationConv, ObjectEncoder
-from pyg_relational.nn.checks import check_edges
 from pyg_relational.ops import ptr_to_batch
 from pyg_relational.ops.checks import check_choice
 
@@ -110,7 +109,6 @@ class GraphRelationNetwork(nn.Module):
             u_batch (torch.Tensor, optional): The graph of each question.
                 (default: :obj:`None`)
         """
-        check_edges(edge_index, edge_attr)
         h, ptr, edge_index, edge_attr = self.encoder(
             x, edge_index, edge_attr, u, batch, batch_size, u_batch
         )

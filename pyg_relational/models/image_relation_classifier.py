@@ -5,6 +5,7 @@ from torch_geometric.nn import Linear
 
 from pyg_relational.models.pair_relation import PairRelation
 from pyg_relational.nn.checks import check_features
+from pyg_relational.nn.index_checks import check_edges
 from pyg_relational.nn.interactions import check_interactions, pair_interactions
 
 
@@ -109,7 +110,8 @@ class ImageRelationClassifier(nn.Module):
         """
         if self.encoder is not None:
             x = self.encoder(x)
-        check_features(x, self.in_channels, "x")
+        check_features(x, self.in_channels, "x", self.relation.relation.lin_l.weight)
+        check_edges(edge_index, None, x, x.size(0))
         z = self.dropout(x)
         if self.lin is not None:
             z = self.dropout(self.lin(z).relu())

@@ -3,6 +3,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from pyg_relational.nn import PairwiseMLP
+from pyg_relational.nn.index_checks import check_edges
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
 
@@ -92,9 +93,16 @@ class PairRelation(nn.Module):
         if self.encoder is not None:
             x = self.encoder(x)
         target, source = self.relation.project(x, x)
+        check_edges(edge_index, edge_attr, x, x.size(0))
         shared = self.relation.project_u(u)
         if shared is not None:
-            ptr = set_ptr(batch, x.size(0), shared.size(0), x.device)
+            if batch_size not in (None, shared.size(0)):
+                raise ValueError(
+                    f"'u' must have one row for each graph, 'batch_size={batch_size}' "
+                    f"(got {shared.size(0)} rows)"
+                )
+            names = ("batch", "u.size(0)")
+            ptr = set_ptr(batch, x.size(0), shared.size(0), x.device, names)
             target = target + shared[ptr_to_batch(ptr, x.size(0))]
         return self.relation.relate(
             target[edge_index[1]] + source[edge_index[0]], edge_attr

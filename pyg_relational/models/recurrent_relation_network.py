@@ -7,7 +7,6 @@ from torch_geometric.nn import MLP, Linear
 from torch_geometric.utils import segment
 
 from pyg_relational.nn import ObjectEncoder, PairwiseMLP
-from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.recurrent import RelationGRUCell, RelationLSTMCell, Unroll
 from pyg_relational.nn.recurrent.state import answered_steps
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch, to_dense
@@ -160,7 +159,6 @@ class RecurrentRelationNetwork(nn.Module):
             last (int, optional): If set, only so many last steps are answered, and
                 the states of those before are not kept. (default: :obj:`None`)
         """
-        check_edges(edge_index, edge_attr)
         z, ptr, edge_index, edge_attr = self.encoder(
             x, edge_index, edge_attr, u, batch, batch_size, u_batch
         )

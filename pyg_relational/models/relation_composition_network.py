@@ -5,7 +5,8 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from pyg_relational.nn import PairwiseMLP
-from pyg_relational.nn.checks import check_edges, check_features
+from pyg_relational.nn.checks import check_features
+from pyg_relational.nn.index_checks import check_edges, check_pairs
 from pyg_relational.nn.recurrent import RelationCompositionCell
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.nn.triples import pair_rows, pair_triples
@@ -94,8 +95,12 @@ class RelationCompositionNetwork(nn.Module):
             steps (int, optional): The number of steps, where it differs from that of
                 the constructor. (default: :obj:`None`)
         """
-        check_edges(edge_index, edge_attr)
-        check_features(edge_attr, self.num_relations, "edge_attr")
+        if x.dim() != 2:
+            raise ValueError(f"'x' must have shape [N, F] (got shape {list(x.shape)})")
+        check_edges(edge_index, edge_attr, x, x.size(0))
+        check_pairs(edge_label_index, "edge_label_index", x, x.size(0))
+        like = next(self.cell.parameters(), edge_attr)
+        check_features(edge_attr, self.num_relations, "edge_attr", like)
         _check_distributions(edge_attr)
         ptr = set_ptr(batch, x.size(0), batch_size, x.device)
         rows = int(ptr.diff().square().sum())

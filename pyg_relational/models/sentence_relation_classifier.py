@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from pyg_relational.models.pair_relation import PairRelation
+from pyg_relational.nn.checks import check_features
 from pyg_relational.nn.interactions import check_interactions, pair_interactions
 
 
@@ -98,6 +99,8 @@ class SentenceRelationClassifier(nn.Module):
                 f"built without 'encoder', pass 'encoder=TextEncoder()' for texts"
             )
         assert isinstance(x, Tensor)
+        weight = self.pair.relation.lin_l.weight
+        check_features(x, weight.size(1), "x", weight)
         if x.size(0) % 2:
             raise ValueError(
                 f"'x' must hold premise and hypothesis by turns (got {x.size(0)} "

@@ -7,7 +7,8 @@ from torch_geometric.nn import MLP
 from torch_geometric.utils import segment, subgraph
 
 from pyg_relational.nn.aggr import StepAttention
-from pyg_relational.nn.frames import Frames, read_frames
+from pyg_relational.nn.frames import Frames, check_num_frames, read_frames
+from pyg_relational.nn.index_checks import check_pairs
 from pyg_relational.nn.pair_readout import PairReadout
 from pyg_relational.nn.recurrent import SpaceTimeEncoder
 from pyg_relational.nn.recurrent.state import State, map_state
@@ -226,8 +227,10 @@ class SpatioTemporalRelationNetwork(nn.Module):
                 raise ValueError(
                     "'edge_label_index' is missing: the pairs to judge, shape [2, P]"
                 )
+            check_pairs(edge_label_index, "edge_label_index", x, x.size(0))
             return self.head(h, frames, edge_label_index)
         if self.output == "forecast":
+            check_num_frames(num_frames, x, frames.node_ptr.numel() - 1)
             return self._roll_out(x, frames, h, states, u, num_frames)
         s, alpha = self._read_out(h, frames)
         # Nodes that are in no frame have a state of zeros.

@@ -1,7 +1,9 @@
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
+from pyg_relational.nn.index_checks import check_tokens
 from pyg_relational.nn.recurrent import RelationalSequenceEncoder
+from pyg_relational.nn.sets import set_ptr
 
 
 class StatementNetwork(nn.Module):
@@ -111,6 +113,12 @@ class StatementNetwork(nn.Module):
                 f"'sentence' must hold the words of all sentences one after the other, "
                 f"shape [S] (got shape {list(sentence.shape)})"
             )
+        assert self.read.embedding is not None
+        check_tokens(sentence, self.read.embedding.weight, "sentence")
+        if sentence_batch is not None:
+            names = ("sentence_batch", "batch_size")
+            where = sentence.size(0), batch_size, sentence.device
+            set_ptr(sentence_batch, *where, names, "sentence")
         u = self.read(sentence, batch=sentence_batch, batch_size=batch_size)
         u = self.dropout(u)
         return self.reasoner(x=x, u=u, batch=batch, batch_size=u.size(0))

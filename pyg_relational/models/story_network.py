@@ -3,6 +3,7 @@ from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
 from pyg_relational.nn import SentenceEncoder
+from pyg_relational.nn.checks import check_device
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
 
@@ -85,9 +86,10 @@ class StoryNetwork(nn.Module):
                 (default: :obj:`None`)
             batch_size (int, optional): The number of stories. (default: :obj:`None`)
         """
-        self._check(x, question, position, batch_size)
         u, sentence = self.read(question, "question"), self.read(x)
-        story = set_ptr(batch, x.size(0), u.size(0), x.device)
+        self._check(x, question, position, batch_size)
+        names = ("batch", "question.size(0)")
+        story = set_ptr(batch, x.size(0), u.size(0), x.device, names)
         product = sentence * u.index_select(0, ptr_to_batch(story, x.size(0)))
         objects = torch.cat([sentence, product, self.position(position)], dim=-1)
         return self.reasoner(x=objects, u=u, batch=batch, batch_size=u.size(0))
@@ -98,7 +100,7 @@ class StoryNetwork(nn.Module):
         if batch_size is not None and question.size(0) != batch_size:
             raise ValueError(
                 f"'question' must have one row for each of the {batch_size} stories "
-                f"(got {question.size(0)} rows)"
+                f"(got {question.size(0)} rows; 'batch_size={batch_size}')"
             )
         if position.shape != x.shape[:1]:
             raise ValueError(
@@ -107,6 +109,7 @@ class StoryNetwork(nn.Module):
             )
         if position.dtype != torch.long:
             raise ValueError(f"'position' must be int64 (got {position.dtype})")
+        check_device(position, x.device, "position", "'x'")
         if torch.compiler.is_compiling():
             return
         known = self.position.num_embeddings

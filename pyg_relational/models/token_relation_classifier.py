@@ -7,7 +7,7 @@ from torch.nn.functional import one_hot
 from torch_geometric.nn import Linear
 
 from pyg_relational.models.attention_relation_network import AttentionRelationNetwork
-from pyg_relational.nn.checks import check_features
+from pyg_relational.nn.checks import check_device, check_features
 from pyg_relational.nn.cross_pairs import cross_pairs
 from pyg_relational.nn.interactions import pair_interactions
 from pyg_relational.nn.pair_messages import PairMessages
@@ -147,12 +147,13 @@ class TokenRelationClassifier(nn.Module):
         batch_size: int | None,
     ) -> dict[str, Tensor]:
         """The tokens as the network takes them, and the pairs across sentences."""
-        check_features(x, self.in_channels, "x")
+        check_features(x, self.in_channels, "x", self.lin.weight)
         if side.size(0) != x.size(0):
             raise ValueError(
                 f"'side' must name the sentence of each of the {x.size(0)} tokens (got "
                 f"{side.size(0)} entries)"
             )
+        check_device(side, x.device, "side", "'x'")
         edge_index = cross_pairs(side, batch, batch_size)
         z = self.lin(self.dropout(x))
         edge_attr = pair_interactions(z, edge_index)

@@ -1,4 +1,9 @@
-"""Parts with parameters."""
+"""Parts with parameters.
+
+Features must be finite: NaN or infinity is an error that names the argument; where
+values are not read (under :func:`torch.compile` and :func:`torch.export.export`, and in
+:class:`StepAttention`) it reaches the output of its own graph and of no other.
+"""
 
 from pyg_relational.nn.aggr import (
     RelationAggregation,

@@ -74,13 +74,15 @@ class AttentionScore(nn.Module):
     def project_u(self, u: Tensor | None) -> Tensor | None:
         r"""Projects what a set shares, :math:`(B, U)` to :math:`(B, W)`, to be added
         to its targets; :obj:`None` if the score has none."""
-        check_optional(u, self.u_dim, "u", "u_dim")
+        like = None if self.lin_u is None else self.lin_u.weight
+        check_optional(u, self.u_dim, "u", "u_dim", like)
         return None if self.lin_u is None else self.lin_u(u)
 
     def project_edges(self, edge_attr: Tensor | None) -> Tensor | None:
         r"""Projects edge features, :math:`(E, D)` to :math:`(E, W)`, to be added to
         their sources; :obj:`None` if the score has none."""
-        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim")
+        like = None if self.lin_edge is None else self.lin_edge.weight
+        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim", like)
         return None if self.lin_edge is None else self.lin_edge(edge_attr)
 
     def forward(self, target: Tensor, source: Tensor) -> Tensor:

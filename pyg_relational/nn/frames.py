@@ -7,9 +7,11 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_relational.nn.checks import check_edges
+from pyg_relational.nn.checks import check_device
+from pyg_relational.nn.index_checks import check_edges, check_range
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
+from pyg_relational.ops.checks import check_vector
 
 
 @dataclass(frozen=True)
@@ -86,7 +88,8 @@ def read_frames(
             f"'mask' must be boolean of shape {list(x.shape[:2])} (got shape "
             f"{list(mask.shape)}, dtype {mask.dtype})"
         )
-    check_edges(edge_index, edge_attr)
+    check_device(mask, x.device, "mask", "'x'")
+    check_edges(edge_index, edge_attr, x, x.size(0))
     node_ptr = set_ptr(batch, x.size(0), batch_size, x.device)
     node, time = mask.nonzero(as_tuple=True)
     row = torch.full(mask.shape, -1, device=x.device)
@@ -121,6 +124,8 @@ def _edges(
             f"'edge_time' must name the frame of each of {edge_index.size(1)} edges "
             f"(got shape {list(edge_time.shape)}, dtype {edge_time.dtype})"
         )
+    check_device(edge_time, row.device, "edge_time", "'x'")
+    check_range(edge_time, row.size(1), "edge_time")
     rows = row[edge_index, edge_time]
     if not torch.compiler.is_compiling() and bool((rows < 0).any()):
         wrong = int((rows < 0).any(dim=0).nonzero()[0])
@@ -130,6 +135,26 @@ def _edges(
             f"frame {int(edge_time[wrong])}); leave it out, or set 'mask' there"
         )
     return rows, edge_attr
+
+
+def check_num_frames(num_frames: Tensor | None, x: Tensor, num_graphs: int) -> None:
+    r"""Raises an error unless the frames of each graph are counted.
+
+    Args:
+        num_frames (torch.Tensor, optional): The number of frames, :math:`[B]`.
+        x (torch.Tensor): Features, :math:`[N, T, F]`.
+        num_graphs (int): The number of graphs :math:`B`.
+    """
+    if num_frames is None:
+        return
+    check_vector(num_frames, "num_frames")
+    check_device(num_frames, x.device, "num_frames", "'x'")
+    if num_frames.numel() != num_graphs:
+        raise ValueError(
+            f"'num_frames' must have one number for each of {num_graphs} graphs (got "
+            f"{num_frames.numel()})"
+        )
+    check_range(num_frames, x.size(1) + 1, "num_frames")
 
 
 def pair_rows(frames: Frames, pairs: Tensor) -> tuple[Tensor, Tensor]:

@@ -7,6 +7,7 @@ from torch_geometric.nn import MLP
 from torch_geometric.nn.resolver import aggregation_resolver
 
 from pyg_relational.nn.checks import check_features
+from pyg_relational.nn.index_checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
@@ -100,13 +101,14 @@ class GraphNetworkBlock(nn.Module):
             batch (torch.Tensor, optional): The graph of each node, ascending; one
                 graph by default. (default: :obj:`None`)
         """
-        check_features(x, self.in_channels, "x")
-        ptr = set_ptr(batch, x.size(0), u.size(0), x.device)
+        check_features(x, self.in_channels, "x", self.edge.lin_l.weight)
+        check_edges(edge_index, edge_attr, x, x.size(0))
+        shared = self.edge.project_u(u)
+        assert shared is not None
+        ptr = set_ptr(batch, x.size(0), u.size(0), x.device, ("batch", "u.size(0)"))
         owner = ptr_to_batch(ptr, x.size(0))
         source, target = edge_index[0], edge_index[1]
         of = owner.index_select(0, target)
-        shared = self.edge.project_u(u)
-        assert shared is not None
         into, out_of = self.edge.project(x, x)
         h = into[target] + out_of[source] + shared[of]
         edge_attr = self.edge.relate(h, edge_attr)

@@ -3,6 +3,7 @@ from torch import Tensor, nn
 
 from pyg_relational.encoders.efficientnet import EfficientNetLite0
 from pyg_relational.encoders.image_features import image_features
+from pyg_relational.nn.checks import check_image
 
 
 class ImageEncoder(nn.Module):
@@ -62,12 +63,8 @@ class ImageEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> Tensor:
         r"""Runs the forward pass."""
-        if image.dim() != 4 or image.size(1) not in (1, 3):
-            raise ValueError(
-                f"'image' must have shape [B, 1 or 3, H, W] (got {list(image.shape)})"
-            )
-        if image.dtype == torch.uint8:
-            image = image.float() / 255
+        like = next(self.network.parameters(), None)
+        image = check_image(image, (1, 3), like)
         image = image.expand(-1, 3, -1, -1)
         with torch.set_grad_enabled(torch.is_grad_enabled() and not self.frozen):
             return image_features(self.network, image, self.size, self.grid)

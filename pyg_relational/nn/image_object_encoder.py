@@ -1,8 +1,8 @@
 from collections.abc import Sequence
 
-import torch
 from torch import Tensor, nn
 
+from pyg_relational.nn.checks import check_image
 from pyg_relational.ops import map_to_objects
 
 
@@ -51,13 +51,8 @@ class ImageObjectEncoder(nn.Module):
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         r"""Runs the forward pass."""
-        if image.dim() != 4 or image.size(1) != self.in_channels:
-            raise ValueError(
-                f"'image' must have shape [B, {self.in_channels}, H, W] (got "
-                f"{list(image.shape)})"
-            )
-        if image.dtype == torch.uint8:
-            image = image.float() / 255
+        like = next(self.layers.parameters(), None)
+        image = check_image(image, (self.in_channels,), like)
         return map_to_objects(self.layers(image))
 
     def __repr__(self) -> str:

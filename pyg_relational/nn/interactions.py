@@ -1,5 +1,6 @@
 """What the features of two objects say side by side."""
 
+import math
 from collections.abc import Callable, Sequence
 
 import torch
@@ -42,8 +43,17 @@ def pair_interactions(
         torch.Tensor: Shape :math:`[P, K \cdot F]` for :math:`K` names, in their order.
 
     Raises:
-        ValueError: If a name is unknown or repeated.
+        ValueError: If a name is unknown or repeated, or an interaction overflows.
     """
     check_interactions(names)
     source, target = x[edge_index[0]], x[edge_index[1]]
-    return torch.cat([INTERACTIONS[name](source, target) for name in names], dim=-1)
+    out = torch.cat([INTERACTIONS[name](source, target) for name in names], dim=-1)
+    if torch.compiler.is_compiling() or out.numel() == 0:
+        return out
+    low, high = out.detach().aminmax()
+    if not math.isfinite(float(high - low)):
+        raise ValueError(
+            f"'x' must be finite and small enough to multiply (got features up to "
+            f"{float(x.detach().abs().amax()):.1e}); scale them first"
+        )
+    return out

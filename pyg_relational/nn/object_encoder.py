@@ -3,7 +3,8 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch_geometric.nn import MLP
 
-from pyg_relational.nn.checks import check_features, check_optional
+from pyg_relational.nn.checks import check_alike, check_features, check_optional
+from pyg_relational.nn.index_checks import check_edges
 from pyg_relational.nn.sets import ask, set_ptr
 
 
@@ -79,8 +80,11 @@ class ObjectEncoder(nn.Module):
             u_batch (torch.Tensor, optional): The graph of each question.
                 (default: :obj:`None`)
         """
-        check_features(x, self.in_channels, "x")
-        check_optional(u, self.u_dim, "u", "u_dim")
+        like = None if self.mlp is None else self.mlp.lins[0].weight
+        check_features(x, self.in_channels, "x", like)
+        check_optional(u, self.u_dim, "u", "u_dim", like)
+        check_alike(x, u, ("x", "u"))
+        check_edges(edge_index, edge_attr, x, x.size(0))
         if batch_size is None and u is not None and u_batch is None:
             batch_size = u.size(0)
         ptr = set_ptr(batch, x.size(0), batch_size, x.device)

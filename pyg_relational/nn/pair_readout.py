@@ -6,6 +6,7 @@ from torch_geometric.nn import MLP
 from torch_geometric.utils import scatter, segment
 
 from pyg_relational.nn.frames import Frames, pair_rows
+from pyg_relational.nn.index_checks import check_pairs
 from pyg_relational.nn.pairwise import PairwiseMLP
 
 
@@ -74,8 +75,9 @@ class PairReadout(nn.Module):
             frames (Frames): Whose they are, and when.
             pairs (torch.Tensor): The pairs to judge.
         """
+        target, source = self.relation.project(h, h, ("h", "h"))
+        check_pairs(pairs, "pairs", h, frames.row.size(0))
         (first, second), ptr = pair_rows(frames, pairs)
-        target, source = self.relation.project(h, h)
         met = self.relation.relate(target[first] + source[second])
         p = segment(met, ptr, "mean")
         nodes = frames.row.size(0)

@@ -116,23 +116,36 @@ class PairwiseMLP(nn.Module):
     ) -> Tensor:
         r"""Relates given pairs: row :math:`k` of every input belongs to pair
         :math:`k`; :obj:`x_i` are the targets, :obj:`x_j` the sources."""
-        target, source = self.project(x_i, x_j)
+        target, source = self.project(x_i, x_j, ("x_j", "x_i"))
         shared = self.project_u(u)
+        for name, x in (("x_j", x_j), ("edge_attr", edge_attr), ("u", u)):
+            if x is not None and x.size(0) != x_i.size(0):
+                raise ValueError(
+                    f"'{name}' must have one row a pair, as 'x_i' has "
+                    f"{x_i.size(0)} (got {x.size(0)})"
+                )
         h = target + source
         return self.relate(h if shared is None else h + shared, edge_attr)
 
-    def project(self, x_target: Tensor, x_source: Tensor) -> tuple[Tensor, Tensor]:
+    def project(
+        self,
+        x_target: Tensor,
+        x_source: Tensor,
+        names: tuple[str, str] = ("x", "x"),
+    ) -> tuple[Tensor, Tensor]:
         r"""Applies the first layer to objects: their parts as target (with the bias)
-        and as source, each of shape :math:`(*, H)`."""
-        check_features(x_source, self.in_channels[0], "x")
+        and as source, each of shape :math:`(N, H)`; errors call sources and targets by
+        :obj:`names`."""
+        check_features(x_source, self.in_channels[0], names[0], self.lin_l.weight)
         if x_target is not x_source:
-            check_features(x_target, self.in_channels[1], "x")
+            check_features(x_target, self.in_channels[1], names[1], self.lin_r.weight)
         return self.lin_r(x_target), self.lin_l(x_source)
 
     def project_u(self, u: Tensor | None) -> Tensor | None:
         r"""Applies the first layer to shared features, :math:`(*, U)` to
         :math:`(*, H)`; :obj:`None` if the relation has none."""
-        check_optional(u, self.u_dim, "u", "u_dim")
+        like = self.lin_l.weight
+        check_optional(u, self.u_dim, "u", "u_dim", like)
         return None if self.lin_u is None else self.lin_u(u)
 
     def relate(self, h: Tensor, edge_attr: Tensor | None = None) -> Tensor:
@@ -251,7 +264,8 @@ class PairwiseMLP(nn.Module):
         }
 
     def _with_edges(self, h: Tensor, edge_attr: Tensor | None) -> Tensor:
-        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim")
+        like = self.lin_l.weight
+        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim", like)
         return h if self.lin_edge is None else h + self.lin_edge(edge_attr)
 
     def _layers(self) -> list[tuple[Tensor, Tensor]]:

@@ -109,9 +109,10 @@ class RelationAttention(nn.Module):
             u (torch.Tensor, optional): What each set shares, :math:`[B, U]`.
             owner (torch.Tensor): The set of each target, :math:`[N]`.
         """
-        check_features(x_source, self.in_channels[0], "x")
+        like = next(self.score.parameters())
+        check_features(x_source, self.in_channels[0], "x", like)
         if x_target is not x_source:
-            check_features(x_target, self.in_channels[1], "x")
+            check_features(x_target, self.in_channels[1], "x", like)
         target, source, value = self.score.project(x_source, x_target)
         target = _add_shared(target, self.score.project_u(u), owner)
         if self.nn is None:
@@ -172,14 +173,6 @@ class RelationAttention(nn.Module):
         return (
             f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, "
             f"heads={self.heads}, score={self.score}, nn={self.nn})"
-        )
-
-
-def check_shared(u: Tensor | None, num_sets: int) -> None:
-    r"""Raises a :class:`ValueError` unless :obj:`u` has a row for each set."""
-    if u is not None and u.size(0) != num_sets:
-        raise ValueError(
-            f"'u' must have one row per set (got {u.size(0)} rows for {num_sets} sets)"
         )
 
 

@@ -1,7 +1,7 @@
 import torch
 from torch import Tensor, nn
 
-from pyg_relational.nn.checks import check_tokens
+from pyg_relational.nn.index_checks import check_tokens
 
 
 class SentenceEncoder(nn.Module):
@@ -67,7 +67,7 @@ class SentenceEncoder(nn.Module):
                 f"'{name}' must hold one text of at most {longest} words per row, "
                 f"shape [N, W] (got shape {list(x.shape)})"
             )
-        check_tokens(x, self.word.num_embeddings, name)
+        check_tokens(x, self.word.weight, name)
         if torch.compiler.is_compiling():
             return
         filled = x != 0

@@ -7,8 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyg_relational.nn.checks import check_device
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import batch_to_ptr, ptr_to_batch
+from pyg_relational.ops.checks import check_vector
 
 
 @dataclass(frozen=True)
@@ -54,11 +56,8 @@ def read_sequences(
         _check_steps(sample_ptr.diff(), "'batch'", "leave empty samples out")
         one_each = torch.arange(sample_ptr.numel(), device=x.device)
         return Sequences(sample_ptr, one_each)
-    if length.dim() != 1 or length.dtype != torch.long:
-        raise ValueError(
-            f"'length' must be a vector of dtype int64 (got shape "
-            f"{list(length.shape)}, dtype {length.dtype})"
-        )
+    check_vector(length, "length")
+    check_device(length, x.device, "length", "'x'")
     _check_steps(length, "'length'", "leave out sequences without steps")
     ptr = torch.cat([length.new_zeros(1), length.cumsum(0)])
     if int(ptr[-1]) != x.size(0):

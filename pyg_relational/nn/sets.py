@@ -3,11 +3,18 @@
 import torch
 from torch import Tensor
 
+from pyg_relational.nn.checks import check_device
 from pyg_relational.ops import batch_to_ptr, gather_sets, ptr_to_batch
+from pyg_relational.ops.checks import check_ptr, check_vector
 
 
 def set_ptr(
-    batch: Tensor | None, num_rows: int, batch_size: int | None, device: torch.device
+    batch: Tensor | None,
+    num_rows: int,
+    batch_size: int | None,
+    device: torch.device,
+    names: tuple[str, str] = ("batch", "batch_size"),
+    rows: str = "x",
 ) -> Tensor:
     r"""Returns set boundaries :math:`[B + 1]` from the set of each row; one set
     without :obj:`batch`.
@@ -17,23 +24,97 @@ def set_ptr(
         num_rows (int): The number of rows :math:`N`.
         batch_size (int, optional): The number of sets :math:`B`.
         device (torch.device): Where the rows are.
+        names (tuple of str): What :obj:`batch` and :obj:`batch_size` are called in
+            errors. (default: :obj:`("batch", "batch_size")`)
+        rows (str): What the rows are called in errors. (default: :obj:`"x"`)
 
     Raises:
+        TypeError: If :obj:`batch_size` is no whole number.
         ValueError: If :obj:`batch` is not sorted or does not fit the rows.
     """
     if batch is None:
         if batch_size not in (None, 1):
             raise ValueError(
-                f"'batch' is missing; 'batch_size={batch_size}' needs the set of each "
-                f"row"
+                f"'{names[0]}' is missing; '{names[1]}={batch_size}' needs the set of "
+                f"each row (got None)"
             )
         return torch.tensor([0, num_rows], device=device)
+    check_owners(batch, num_rows, device, names[0], rows)
+    return batch_to_ptr(batch, batch_size, names)
+
+
+def check_owners(
+    batch: Tensor, num_rows: int, device: torch.device, name: str, rows: str = "x"
+) -> None:
+    r"""Raises an error unless each row has a number, without reading values.
+
+    Args:
+        batch (torch.Tensor): The set of each row, :math:`[N]`.
+        num_rows (int): The number of rows :math:`N`.
+        device (torch.device): Where the rows are.
+        name (str): What the argument is called in the error.
+        rows (str): What the rows are called in the error. (default: :obj:`"x"`)
+    """
+    check_vector(batch, name)
     if batch.numel() != num_rows:
         raise ValueError(
-            f"'batch' must name the set of each of the {num_rows} rows of 'x' (got "
-            f"{batch.numel()} entries)"
+            f"'{name}' must name the set of each of the {num_rows} rows of '{rows}' "
+            f"(got {batch.numel()} entries)"
         )
-    return batch_to_ptr(batch, batch_size)
+    check_device(batch, device, name, f"'{rows}'")
+
+
+def check_rows_of(x: Tensor, dim: int) -> None:
+    r"""Raises an error unless an aggregation is given rows, :math:`[N, F]`.
+
+    Args:
+        x (torch.Tensor): The rows.
+        dim (int): The dimension that is aggregated.
+    """
+    if x.dim() != 2:
+        raise ValueError(f"'x' must have shape [N, F] (got shape {list(x.shape)})")
+    if dim not in (0, -2):
+        raise ValueError(
+            f"'dim' must be -2 or 0, the dimension of the rows of 'x' (got {dim})"
+        )
+
+
+def read_sets(
+    x: Tensor,
+    index: Tensor | None,
+    ptr: Tensor | None,
+    dim_size: int | None,
+    edge_index: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
+    r"""Finds the sets of an aggregation's rows, in whichever way it was told.
+
+    Args:
+        x (torch.Tensor): Rows, :math:`[N, F]`.
+        index (torch.Tensor, optional): The set of each row, in any order.
+        ptr (torch.Tensor, optional): Set boundaries instead, :math:`[B + 1]`.
+        dim_size (int, optional): The number of sets.
+        edge_index (torch.Tensor, optional): Edges between rows, :math:`[2, E]`.
+            (default: :obj:`None`)
+
+    Returns:
+        The rows, set by set; the boundaries; the edges; and which row each was, or
+        :obj:`None` where all are as before.
+
+    Raises:
+        TypeError: If :obj:`dim_size` is no whole number.
+        ValueError: If the sets do not fit the rows.
+    """
+    if ptr is None:
+        if index is not None:
+            check_owners(index, x.size(0), x.device, "index")
+        x, index, edge_index, order = sort_rows(x, index, edge_index)
+        ptr = batch_to_ptr(index, dim_size, ("index", "dim_size"))
+        return x, ptr, edge_index, order
+    check_vector(ptr, "ptr")
+    check_device(ptr, x.device, "ptr", "'x'")
+    if not torch.compiler.is_compiling():
+        check_ptr(ptr, x.size(0), "ptr")
+    return x, ptr, edge_index, None
 
 
 def sort_rows(
@@ -93,6 +174,14 @@ def repeat_sets(
     return rows, out_ptr, edge_index[:, kept] + shift, edge_attr
 
 
+def check_shared(u: Tensor | None, num_sets: int) -> None:
+    r"""Raises a :class:`ValueError` unless :obj:`u` has a row for each set."""
+    if u is not None and u.size(0) != num_sets:
+        raise ValueError(
+            f"'u' must have one row per set (got {u.size(0)} rows for {num_sets} sets)"
+        )
+
+
 def check_questions(u: Tensor, u_batch: Tensor | None, num_sets: int) -> None:
     r"""Raises a :class:`ValueError` unless each row of :obj:`u` belongs to a set.
 
@@ -110,13 +199,15 @@ def check_questions(u: Tensor, u_batch: Tensor | None, num_sets: int) -> None:
                 f"which DataLoader(..., follow_batch=['u']) makes"
             )
         return
+    check_vector(u_batch, "u_batch")
+    check_device(u_batch, u.device, "u_batch", "'u'")
     if u_batch.numel() != u.size(0):
         raise ValueError(
             f"'u_batch' must name the set of each row of 'u' (got "
             f"{u_batch.numel()} entries for {u.size(0)} rows)"
         )
     if u_batch.numel() and not torch.compiler.is_compiling():
-        low, high = (int(value) for value in u_batch.aminmax())
+        low, high = torch.stack(u_batch.aminmax()).tolist()
         if low < 0 or high >= num_sets:
             raise ValueError(
                 f"'u_batch' must name sets 0 to {num_sets - 1} (got {low} to {high})"

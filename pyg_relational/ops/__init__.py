@@ -1,4 +1,8 @@
-"""Pure functions on ragged sets: exact reductions over all pairs, and conversions."""
+"""Pure functions on ragged sets: exact reductions over all pairs, and conversions.
+
+Features are not checked for NaN and infinity: both give what they give over explicit
+pairs, in their own set and in no other.
+"""
 
 from pyg_relational.ops.attention import additive_attention
 from pyg_relational.ops.dot_attention import dot_attention

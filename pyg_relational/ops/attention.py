@@ -76,7 +76,9 @@ def additive_attention(
     dtype = torch.promote_types(target_score.dtype, source_score.dtype)
     dtype = torch.promote_types(torch.promote_types(dtype, value.dtype), torch.float32)
     s, t, v = (x.to(dtype) for x in inputs)
-    target_ptr, source_ptr = check_pair_inputs(s, t, target_ptr, source_ptr)
+    target_ptr, source_ptr = check_pair_inputs(
+        s, t, target_ptr, source_ptr, ("target_score", "source_score"), value=v
+    )
     tensors = s, t, v, target_ptr, source_ptr
     options = float(negative_slope), method, save
     if torch.compiler.is_compiling():

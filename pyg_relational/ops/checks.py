@@ -6,7 +6,9 @@ from difflib import get_close_matches
 import torch
 from torch import Tensor
 
-from pyg_relational.ops.ragged import check_ptr
+# More sets than any memory holds: a wrong number, not a large batch.
+MAX_SETS = 2**31
+_SHORT = 1024  # boundaries that are faster read as a list
 
 
 def check_choice(value: str, choices: Iterable[str], name: str) -> None:
@@ -33,6 +35,8 @@ def check_pair_inputs(
     source: Tensor,
     target_ptr: Tensor | None,
     source_ptr: Tensor | None,
+    names: tuple[str, str] = ("target", "source"),
+    **others: Tensor,
 ) -> tuple[Tensor, Tensor]:
     r"""Checks what can be checked without reading values, and fills in the boundaries
     of a single set where none are given.
@@ -42,19 +46,23 @@ def check_pair_inputs(
         source (torch.Tensor): Rows of the sources, shape :math:`[M, *]`.
         target_ptr (torch.Tensor, optional): Boundaries, shape :math:`[B + 1]`.
         source_ptr (torch.Tensor, optional): Boundaries, shape :math:`[B + 1]`.
+        names (tuple of str): What targets and sources are called in errors.
+            (default: :obj:`("target", "source")`)
+        **others (torch.Tensor): What else must be on their device, by name.
 
     Raises:
         ValueError: If shapes, dtypes, devices or the numbers of sets differ.
     """
+    both = f"'{names[0]}' and '{names[1]}'"
     if target.dim() < 2 or target.shape[1:] != source.shape[1:]:
         raise ValueError(
-            f"'target' and 'source' must have the same width, shapes [N, H] and "
+            f"{both} must have the same width, shapes [N, H] and "
             f"[M, H] (got {list(target.shape)} and {list(source.shape)}); project "
             f"both to one width first"
         )
     if target.dtype != source.dtype or not target.is_floating_point():
         raise ValueError(
-            f"'target' and 'source' must share a floating-point dtype (got "
+            f"{both} must share a floating-point dtype (got "
             f"{target.dtype} and {source.dtype}); convert with '.to(dtype)'"
         )
     if (target_ptr is None) != (source_ptr is None):
@@ -70,12 +78,10 @@ def check_pair_inputs(
             f"'target_ptr' and 'source_ptr' must bound the same number of sets (got "
             f"{target_ptr.numel() - 1} and {source_ptr.numel() - 1})"
         )
-    devices = {x.device for x in (target, source, target_ptr, source_ptr)}
-    if len(devices) > 1:
-        raise ValueError(
-            f"'target', 'source', 'target_ptr' and 'source_ptr' must be on one device "
-            f"(got {', '.join(sorted(map(str, devices)))})"
-        )
+    known = names[0]
+    placed = {names[1]: source, "target_ptr": target_ptr, "source_ptr": source_ptr}
+    for name, x in {**placed, **others}.items():
+        check_device(x, target.device, name, f"'{known}'")
     return target_ptr, source_ptr
 
 
@@ -145,3 +151,117 @@ def check_layers(
                 f"(got {weight.device})"
             )
     return width
+
+
+def check_device(x: Tensor, device: torch.device, name: str, owner: str) -> None:
+    r"""Raises a :class:`ValueError` unless :obj:`x` is on a device.
+
+    Args:
+        x (torch.Tensor): Any tensor.
+        device (torch.device): The expected device.
+        name (str): What the argument is called in the error.
+        owner (str): What else is there.
+    """
+    if x.device != device:
+        raise ValueError(
+            f"'{name}' must be on the device of {owner}, {device} (got {x.device}); "
+            f"move it with '.to(\"{device}\")'"
+        )
+
+
+def check_vector(x: Tensor, name: str) -> None:
+    r"""Raises an error unless :obj:`x` is a vector of whole numbers.
+
+    Args:
+        x (torch.Tensor): The vector, dtype int64.
+        name (str): What the argument is called in the error.
+
+    Raises:
+        TypeError: If it is no tensor.
+        ValueError: If its shape or dtype differ.
+    """
+    if not isinstance(x, Tensor):
+        raise TypeError(f"'{name}' must be a tensor (got {type(x).__name__})")
+    if x.dim() != 1 or x.dtype != torch.long:
+        raise ValueError(
+            f"'{name}' must be a vector of dtype int64 (got shape {list(x.shape)}, "
+            f"dtype {x.dtype})"
+        )
+
+
+def check_count(count: int, name: str) -> None:
+    r"""Raises an error unless :obj:`count` may be a number of sets.
+
+    Args:
+        count (int): The number.
+        name (str): What the argument is called in the error.
+
+    Raises:
+        TypeError: If it is no whole number.
+        ValueError: If it is negative, or larger than any memory.
+    """
+    if not isinstance(count, (int, torch.SymInt)):
+        raise TypeError(
+            f"'{name}' must be a whole number (got {count!r} of type "
+            f"{type(count).__name__})"
+        )
+    if not 0 <= count < MAX_SETS:
+        raise ValueError(
+            f"'{name}' must be from 0 to less than {MAX_SETS}, the number of sets "
+            f"(got {count})"
+        )
+
+
+def check_ptr(ptr: Tensor, num_rows: int, name: str) -> None:
+    r"""Raises a :class:`ValueError` unless :obj:`ptr` cuts :obj:`num_rows` rows into
+    consecutive sets.
+
+    Args:
+        ptr (torch.Tensor): Boundaries, shape :math:`[B + 1]`, dtype int64.
+        num_rows (int): The number of rows that the sets must cover.
+        name (str): What the argument is called in the error.
+    """
+    if ptr.dim() != 1 or ptr.numel() == 0 or ptr.dtype != torch.long:
+        raise ValueError(
+            f"'{name}' must be a non-empty vector of dtype int64 (got shape "
+            f"{list(ptr.shape)}, dtype {ptr.dtype})"
+        )
+    # One wait for the device.
+    if ptr.numel() <= _SHORT:
+        bounds = ptr.tolist()
+        first, last, ascending = bounds[0], bounds[-1], bounds == sorted(bounds)
+    else:
+        least = ptr.diff().amin()
+        first, last, step = torch.stack([ptr[0], ptr[-1], least]).tolist()
+        ascending = step >= 0
+    if first != 0 or last != num_rows:
+        raise ValueError(
+            f"'{name}' must run from 0 to the number of rows {num_rows} "
+            f"(got {first} to {last})"
+        )
+    if not ascending:
+        raise ValueError(
+            f"'{name}' must be ascending (got an unsorted vector); boundaries are "
+            f"cumulative set sizes starting at 0"
+        )
+
+
+def reads_for_free(x: Tensor) -> bool:
+    r"""Whether the values of :obj:`x` are at hand: on a CPU, untraced."""
+    return x.device.type == "cpu" and not torch.compiler.is_compiling()
+
+
+def check_dtype(x: Tensor, other: Tensor, names: tuple[str, str]) -> None:
+    r"""Raises a :class:`ValueError` unless two tensors share a dtype, which autocast
+    sees to where it is on.
+
+    Args:
+        x (torch.Tensor): The one.
+        other (torch.Tensor): The other.
+        names (tuple of str): What they are called in the error.
+    """
+    if x.dtype != other.dtype and not torch.is_autocast_enabled(x.device.type):
+        raise ValueError(
+            f"'{names[0]}' must have the dtype of '{names[1]}', {other.dtype} (got "
+            f"{x.dtype}); convert with '.to(dtype)'"
+        )

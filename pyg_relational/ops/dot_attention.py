@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from pyg_relational.ops.buckets import blocks
-from pyg_relational.ops.checks import check_pair_inputs, check_sets
+from pyg_relational.ops.checks import check_dtype, check_pair_inputs, check_sets
 from pyg_relational.ops.pair_attention import pair_attention
 
 
@@ -44,7 +44,11 @@ def dot_attention(
     Raises:
         ValueError: If shapes, dtypes or boundaries do not fit each other.
     """
-    target_ptr, source_ptr = check_pair_inputs(query, key, target_ptr, source_ptr)
+    names = ("query", "key")
+    target_ptr, source_ptr = check_pair_inputs(
+        query, key, target_ptr, source_ptr, names, value=value
+    )
+    check_dtype(value, key, ("value", "key"))
     if query.dim() != 3 or value.dim() != 3 or value.shape[:2] != key.shape[:2]:
         raise ValueError(
             f"'query', 'key' and 'value' must have the shapes [N, K, C], [M, K, C] and "

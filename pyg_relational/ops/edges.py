@@ -3,9 +3,16 @@
 import torch
 from torch import Tensor
 
-from pyg_relational.ops.checks import check_aligned
+from pyg_relational.ops.checks import (
+    check_aligned,
+    check_device,
+    check_ptr,
+    check_vector,
+)
 from pyg_relational.ops.pair_tiles import pair_list
-from pyg_relational.ops.ragged import check_ptr
+
+# More pairs than any memory holds: 16 bytes each.
+_MAX_PAIRS = 2.0**36
 
 
 def fully_connected_edges(
@@ -33,9 +40,13 @@ def fully_connected_edges(
             where self pairs are left out.
     """
     source_ptr = ptr if source_ptr is None else source_ptr
+    check_vector(ptr, "ptr")
+    check_vector(source_ptr, "source_ptr")
+    check_device(source_ptr, ptr.device, "source_ptr", "'ptr'")
     n, m = (int(x[-1]) if x.numel() else 0 for x in (ptr, source_ptr))
     check_ptr(ptr, n, "ptr")
     check_ptr(source_ptr, m, "source_ptr")
+    _check_pairs(ptr, source_ptr)
     if not self_pairs:
         check_aligned(ptr, source_ptr)
     pairs = pair_list(ptr, source_ptr, n, m, self_pairs)
@@ -47,3 +58,20 @@ def fully_connected_edges(
         # Sources behind the one that is left out lie one further.
         source += source >= target
     return torch.stack([source, target])
+
+
+def _check_pairs(ptr: Tensor, source_ptr: Tensor) -> None:
+    if ptr.numel() != source_ptr.numel():
+        raise ValueError(
+            f"'ptr' and 'source_ptr' must bound the same number of sets (got "
+            f"{ptr.numel() - 1} and {source_ptr.numel() - 1})"
+        )
+    if torch.compiler.is_compiling():
+        return
+    # Whole numbers would overflow.
+    pairs = float((ptr.diff().double() * source_ptr.diff()).sum())
+    if pairs > _MAX_PAIRS:
+        raise ValueError(
+            f"'ptr' and 'source_ptr' must make pairs that fit in memory (got "
+            f"{pairs:.1e} pairs); the layers take all pairs without a list of them"
+        )

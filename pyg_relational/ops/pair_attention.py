@@ -104,7 +104,12 @@ def pair_attention(
     """
     check_choice(score, SCORES, "score")
     check_choice(act, ACTIVATIONS, "act")
-    target_ptr, source_ptr = check_pair_inputs(target, source, target_ptr, source_ptr)
+    others = {"value": value}
+    if target_value is not None:
+        others["target_value"] = target_value
+    target_ptr, source_ptr = check_pair_inputs(
+        target, source, target_ptr, source_ptr, ("target", "source"), **others
+    )
     _check_numbers(score_slope, negative_slope, dropout)
     _check_score(target, heads, score, score_layers)
     _check_value(target, source, value, target_value, heads, value_layers)

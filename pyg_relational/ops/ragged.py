@@ -6,8 +6,21 @@ import torch
 from torch import Tensor
 from torch_geometric.index import index2ptr, ptr2index
 
+from pyg_relational.ops.checks import (
+    MAX_SETS,
+    check_count,
+    check_device,
+    check_ptr,
+    check_vector,
+    reads_for_free,
+)
 
-def batch_to_ptr(batch: Tensor, batch_size: int | None = None) -> Tensor:
+
+def batch_to_ptr(
+    batch: Tensor,
+    batch_size: int | None = None,
+    names: tuple[str, str] = ("batch", "batch_size"),
+) -> Tensor:
     r"""Turns a sorted set index per row into set boundaries.
 
     Args:
@@ -15,6 +28,8 @@ def batch_to_ptr(batch: Tensor, batch_size: int | None = None) -> Tensor:
         batch_size (int, optional): The number of sets :math:`B`; by default the
             last index plus one. Needed when the last sets are empty.
             (default: :obj:`None`)
+        names (tuple of str): What both arguments are called in errors.
+            (default: :obj:`("batch", "batch_size")`)
 
     Returns:
         torch.Tensor: Boundaries :math:`[B + 1]`; set :math:`s` owns the rows
@@ -23,33 +38,33 @@ def batch_to_ptr(batch: Tensor, batch_size: int | None = None) -> Tensor:
     Values are not read while a compiler traces with a known :obj:`batch_size`.
 
     Raises:
+        TypeError: If :obj:`batch_size` is no whole number.
         ValueError: If :obj:`batch` is not sorted, negative or exceeds
-            :obj:`batch_size`.
+            :obj:`batch_size`, or there are 2**31 sets or more.
     """
-    if batch.dim() != 1 or batch.dtype != torch.long:
-        raise ValueError(
-            f"'batch' must be a vector of dtype int64 (got shape "
-            f"{list(batch.shape)}, dtype {batch.dtype})"
-        )
+    name, size_name = names
+    check_vector(batch, name)
     if torch.compiler.is_compiling() and batch_size is not None:
         # `index2ptr` would fix the number of sets at the one that is traced.
         starts = torch.arange(batch_size + 1, device=batch.device)
         return torch.searchsorted(batch, starts)
+    if batch_size is not None:
+        check_count(batch_size, size_name)
     if batch.numel() == 0:
         return batch.new_zeros((batch_size or 0) + 1)
     if bool((batch[1:] < batch[:-1]).any()):
         raise ValueError(
-            "'batch' must be sorted in ascending order (got an unsorted vector); "
-            "sort the nodes by graph first, e.g. 'perm = batch.argsort(stable=True)'"
+            f"'{name}' must be sorted in ascending order (got an unsorted vector); "
+            f"sort the nodes by graph first, e.g. 'perm = batch.argsort(stable=True)'"
         )
     first, last = int(batch[0]), int(batch[-1])
     if first < 0:
-        raise ValueError(f"'batch' must not be negative (got {first})")
-    if batch_size is not None and last >= batch_size:
-        raise ValueError(
-            f"'batch' names set {last}, but 'batch_size' is {batch_size}; "
-            f"pass at least {last + 1}"
-        )
+        raise ValueError(f"'{name}' must not be negative (got {first})")
+    if last >= (MAX_SETS if batch_size is None else batch_size):
+        known = f"'{size_name}' is {batch_size}; pass at least {last + 1}"
+        if batch_size is None:
+            known = f"more than {MAX_SETS} sets fit in no memory; number them from 0"
+        raise ValueError(f"'{name}' names set {last}, but {known}")
     return index2ptr(batch, last + 1 if batch_size is None else batch_size)
 
 
@@ -60,35 +75,15 @@ def ptr_to_batch(ptr: Tensor, num_rows: int | None = None) -> Tensor:
         ptr (torch.Tensor): Set boundaries, shape :math:`[B + 1]`.
         num_rows (int, optional): The number of rows :math:`N`, which spares reading
             it from :obj:`ptr`. (default: :obj:`None`)
+
+    Raises:
+        ValueError: If :obj:`ptr` is no vector, or, on a CPU, does not run from 0 to
+            the number of rows in ascending order.
     """
+    check_vector(ptr, "ptr")
+    if reads_for_free(ptr) and ptr.numel():
+        check_ptr(ptr, int(ptr[-1]) if num_rows is None else num_rows, "ptr")
     return ptr2index(ptr, output_size=num_rows)
-
-
-def check_ptr(ptr: Tensor, num_rows: int, name: str) -> None:
-    r"""Raises a :class:`ValueError` unless :obj:`ptr` cuts :obj:`num_rows` rows into
-    consecutive sets.
-
-    Args:
-        ptr (torch.Tensor): Boundaries, shape :math:`[B + 1]`, dtype int64.
-        num_rows (int): The number of rows that the sets must cover.
-        name (str): What the argument is called in the error.
-    """
-    if ptr.dim() != 1 or ptr.numel() == 0 or ptr.dtype != torch.long:
-        raise ValueError(
-            f"'{name}' must be a non-empty vector of dtype int64 (got shape "
-            f"{list(ptr.shape)}, dtype {ptr.dtype})"
-        )
-    first, last = int(ptr[0]), int(ptr[-1])
-    if first != 0 or last != num_rows:
-        raise ValueError(
-            f"'{name}' must run from 0 to the number of rows {num_rows} "
-            f"(got {first} to {last})"
-        )
-    if bool((ptr[1:] < ptr[:-1]).any()):
-        raise ValueError(
-            f"'{name}' must be ascending (got an unsorted vector); boundaries are "
-            f"cumulative set sizes starting at 0"
-        )
 
 
 def to_dense(
@@ -111,6 +106,8 @@ def to_dense(
         ValueError: If :obj:`ptr` does not fit :obj:`x`, or a set exceeds
             :obj:`max_size`.
     """
+    check_vector(ptr, "ptr")
+    check_device(ptr, x.device, "ptr", "'x'")
     check_ptr(ptr, x.size(0), "ptr")
     sizes = ptr.diff()
     largest = int(sizes.max()) if sizes.numel() else 0
@@ -148,6 +145,7 @@ def from_dense(x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
             f"'mask' must be boolean of shape {list(x.shape[:2])} (got shape "
             f"{list(mask.shape)}, dtype {mask.dtype})"
         )
+    check_device(mask, x.device, "mask", "'x'")
     sizes = mask.sum(dim=1)
     return x[mask], torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
 
@@ -162,7 +160,21 @@ def gather_sets(ptr: Tensor, index: Tensor) -> tuple[Tensor, Tensor]:
     Returns:
         (torch.Tensor, torch.Tensor): The rows of the chosen sets one after another,
         and the boundaries of the result, shape :math:`[Q + 1]`.
+
+    Raises:
+        ValueError: If shapes, dtypes or devices do not fit, or, on a CPU, a chosen set
+            is not there.
     """
+    check_vector(ptr, "ptr")
+    check_vector(index, "index")
+    check_device(index, ptr.device, "index", "'ptr'")
+    if reads_for_free(ptr) and ptr.numel():
+        check_ptr(ptr, int(ptr[-1]), "ptr")
+        low, high = map(int, index.aminmax()) if index.numel() else (0, -1)
+        if low < 0 or high >= ptr.numel() - 1:
+            raise ValueError(
+                f"'index' must name sets 0 to {ptr.numel() - 2} (got {low} to {high})"
+            )
     sizes = ptr.diff()[index]
     out_ptr = torch.nn.functional.pad(sizes.cumsum(0), (1, 0))
     shift = (ptr[index] - out_ptr[:-1]).repeat_interleave(sizes)

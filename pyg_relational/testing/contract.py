@@ -125,7 +125,7 @@ def check_batch(part: Part) -> None:
         alone = _with_gradients(Batch.from_data_list([graph]))
         expected = _gradients([part.run(module, alone)], alone)
         for name, value in expected.items():
-            mine = gradients[name][_owned(data, name) == s]
+            mine = gradients[name][owners_of(data, name) == s]
             torch.testing.assert_close(mine, value, rtol=1e-9, atol=1e-9)
 
 
@@ -133,9 +133,9 @@ def check_no_leak(part: Part) -> None:
     r"""Changing one graph leaves the others' outputs untouched, to the bit."""
     module, data = part.module(), part.batch()
     changed = copy.copy(data)
-    for name in _features(data):
+    for name in features_of(data):
         value = data[name].clone()
-        value[_owned(data, name) == 1] *= -1e6
+        value[owners_of(data, name) == 1] *= -1e6
         changed[name] = value
     before = part.split(part.run(module, data), data)
     after = part.split(part.run(module, changed), changed)
@@ -152,7 +152,7 @@ def check_naive(part: Part) -> None:
         out = compute(module, data)
         out.square().sum().backward()
         leaves = dict(module.named_parameters())
-        leaves |= {name: data[name] for name in _features(data)}
+        leaves |= {name: data[name] for name in features_of(data)}
         results.append((out, {k: _gradient(v, k) for k, v in leaves.items()}))
     (out, gradients), (expected, expected_gradients) = results
     torch.testing.assert_close(out, expected, rtol=1e-10, atol=1e-10)
@@ -217,7 +217,7 @@ def check_autocast(part: Part) -> None:
     r"""Under bfloat16 autocast on a CPU, values stay near those in float32, and
     gradients are finite."""
     module, data = part.module().float(), part.batch()
-    for name in _features(data):
+    for name in features_of(data):
         if data[name].is_floating_point():
             data[name] = data[name].float()
     expected = part.run(module, data)
@@ -260,7 +260,7 @@ def _gradient(leaf: Tensor, name: str) -> Tensor:
     return leaf.grad
 
 
-def _features(data: Data) -> list[str]:
+def features_of(data: Data) -> list[str]:
     return [name for name in ("x", "u", "edge_attr", "image") if name in data]
 
 
@@ -269,7 +269,7 @@ def _pairs(data: Data) -> Tensor:
     return data["edge_label_index" if "edge_label_index" in data else "edge_index"]
 
 
-def _owned(data: Batch, name: str) -> Tensor:
+def owners_of(data: Batch, name: str) -> Tensor:
     """The graph of each row of an attribute."""
     if name == "x":
         return data.batch
@@ -280,7 +280,7 @@ def _owned(data: Batch, name: str) -> Tensor:
 
 def _with_gradients(data: Batch) -> Batch:
     data = copy.copy(data)
-    for name in _features(data):
+    for name in features_of(data):
         if data[name].is_floating_point():
             data[name] = data[name].detach().clone().requires_grad_()
     return data
@@ -288,6 +288,6 @@ def _with_gradients(data: Batch) -> Batch:
 
 def _gradients(outputs: list[Tensor], data: Batch) -> dict[str, Tensor]:
     loss = torch.stack([out.square().sum() for out in outputs]).sum()
-    names = [name for name in _features(data) if data[name].requires_grad]
+    names = [name for name in features_of(data) if data[name].requires_grad]
     values = torch.autograd.grad(loss, [data[name] for name in names])
     return dict(zip(names, values, strict=True))

@@ -33,7 +33,10 @@ def test_first_layer_starts_like_one_linear_layer():
         (lambda: PairwiseMLP(3, []), "at least 1 layers"),
         (lambda: PairwiseMLP(3, [4], plain_last=True), "at least 2 layers"),
         (lambda: PairwiseMLP(3, [4], act="rleu"), "'act' must be one of"),
-        (lambda: PairwiseMLP(3, [4])(torch.zeros(2, 4), torch.zeros(2, 3)), "'x' must"),
+        (
+            lambda: PairwiseMLP(3, [4])(torch.zeros(2, 4), torch.zeros(2, 3)),
+            "'x_i' must",
+        ),
         (
             lambda: PairwiseMLP(3, [4], u_dim=2)(torch.zeros(2, 3), torch.zeros(2, 3)),
             "'u' is missing; the layer was built with 'u_dim=2'",

@@ -2,11 +2,16 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter
 
-from pyg_relational.nn.checks import check_edges
+from pyg_relational.nn.index_checks import check_edges
 from pyg_relational.nn.pair_messages import PairMessages
 from pyg_relational.nn.pairwise import PairwiseMLP
-from pyg_relational.nn.sets import check_questions, repeat_sets, sort_rows
-from pyg_relational.ops import batch_to_ptr, fully_connected_edges, ptr_to_batch
+from pyg_relational.nn.sets import (
+    check_questions,
+    check_rows_of,
+    read_sets,
+    repeat_sets,
+)
+from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 
 
 class RelationAggregation(Aggregation):
@@ -94,10 +99,9 @@ class RelationAggregation(Aggregation):
             edge_attr (torch.Tensor, optional): What each edge is like.
                 (default: :obj:`None`)
         """
-        self.assert_two_dimensional_input(x, dim)
-        if ptr is None:
-            x, index, edge_index, _ = sort_rows(x, index, edge_index)
-            ptr = batch_to_ptr(index, dim_size)
+        check_rows_of(x, dim)
+        check_edges(edge_index, edge_attr, x, x.size(0))
+        x, ptr, edge_index, _ = read_sets(x, index, ptr, dim_size, edge_index)
         target, source, ptr, edge_index, edge_attr = self._project(
             x, ptr, u, u_batch, edge_index, edge_attr
         )
@@ -167,7 +171,6 @@ class RelationAggregation(Aggregation):
             check_questions(shared, u_batch, ptr.numel() - 1)
         elif u_batch is not None:
             raise ValueError("'u_batch' needs 'u' (got None)")
-        check_edges(edge_index, edge_attr)
         if u_batch is not None:
             rows, ptr, edge_index, edge_attr = repeat_sets(
                 ptr, u_batch, edge_index, edge_attr

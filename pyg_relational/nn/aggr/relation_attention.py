@@ -4,11 +4,11 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter, segment, softmax
 
-from pyg_relational.nn.checks import check_edges
+from pyg_relational.nn.index_checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
-from pyg_relational.nn.relation_attention import RelationAttention, check_shared
-from pyg_relational.nn.sets import sort_rows
-from pyg_relational.ops import batch_to_ptr, fully_connected_edges, ptr_to_batch
+from pyg_relational.nn.relation_attention import RelationAttention
+from pyg_relational.nn.sets import check_rows_of, check_shared, read_sets
+from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 
 
 class RelationAttentionAggregation(Aggregation):
@@ -104,12 +104,9 @@ class RelationAttentionAggregation(Aggregation):
                 pairs and their weights; all pairs are then listed.
                 (default: :obj:`None`)
         """
-        self.assert_two_dimensional_input(x, dim)
-        order = None
-        if ptr is None:
-            x, index, edge_index, order = sort_rows(x, index, edge_index)
-            ptr = batch_to_ptr(index, dim_size)
-        check_edges(edge_index, edge_attr)
+        check_rows_of(x, dim)
+        check_edges(edge_index, edge_attr, x, x.size(0))
+        x, ptr, edge_index, order = read_sets(x, index, ptr, dim_size, edge_index)
         check_shared(u, ptr.numel() - 1)
         owner = ptr_to_batch(ptr, x.size(0))
         parts = self.attention.project(x, x, u, owner)

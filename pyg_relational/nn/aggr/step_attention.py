@@ -5,8 +5,9 @@ from torch import Tensor, nn
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import segment, softmax
 
-from pyg_relational.nn.sets import sort_rows
-from pyg_relational.ops import batch_to_ptr, ptr_to_batch
+from pyg_relational.nn.checks import check_width
+from pyg_relational.nn.sets import check_rows_of, read_sets
+from pyg_relational.ops import ptr_to_batch
 
 
 class StepAttention(Aggregation):
@@ -67,11 +68,9 @@ class StepAttention(Aggregation):
             return_attention_weights (bool, optional): If :obj:`True`, also returns
                 the weights. (default: :obj:`None`)
         """
-        self.assert_two_dimensional_input(x, dim)
-        order = None
-        if ptr is None:
-            x, index, _, order = sort_rows(x, index)
-            ptr = batch_to_ptr(index, dim_size)
+        check_rows_of(x, dim)
+        check_width(x, self.lin.in_features, "x", self.lin.weight)
+        x, ptr, _, order = read_sets(x, index, ptr, dim_size)
         score = self.score(self.lin(x).tanh())
         alpha = softmax(score, ptr=ptr).to(x.dtype)
         out = segment(x * alpha, ptr, "sum")

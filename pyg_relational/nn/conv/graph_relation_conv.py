@@ -4,7 +4,8 @@ from torch_geometric.nn import Linear, MessagePassing
 from torch_geometric.typing import Adj, OptTensor, Size
 from torch_geometric.utils import segment
 
-from pyg_relational.nn.checks import check_edges, check_features, check_optional
+from pyg_relational.nn.checks import check_features, check_optional
+from pyg_relational.nn.index_checks import check_edges
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
 
@@ -94,11 +95,13 @@ class GraphRelationConv(MessagePassing):
                 (default: :obj:`None`)
         """
         x_l, x_r = x if isinstance(x, tuple) else (x, x)
-        check_features(x_l, self.in_channels[0], "x")
+        like = self.lin.weight
+        check_features(x_l, self.in_channels[0], "x", like)
         if x_r is not x_l:
-            check_features(x_r, self.in_channels[1], "x")
-        check_edges(edge_index, edge_attr)
-        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim")
+            check_features(x_r, self.in_channels[1], "x", like)
+        sizes = x_l.size(0), x_r.size(0)
+        check_edges(edge_index, edge_attr, x_l, sizes)
+        check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim", like)
         h = self.lin(x_l)
         if edge_index is None:
             m = self._sum_sets(h, x_r, batch, batch_size)

@@ -9,14 +9,10 @@ from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import Adj, OptTensor
 from torch_geometric.utils import softmax
 
-from pyg_relational.nn.checks import check_edges
+from pyg_relational.nn.index_checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
-from pyg_relational.nn.relation_attention import (
-    Projections,
-    RelationAttention,
-    check_shared,
-)
-from pyg_relational.nn.sets import set_ptr
+from pyg_relational.nn.relation_attention import Projections, RelationAttention
+from pyg_relational.nn.sets import check_shared, set_ptr
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 from pyg_relational.ops.checks import check_choice
 
@@ -162,7 +158,7 @@ class RelationAttentionConv(MessagePassing):
         """
         x_l, x_r = x if isinstance(x, tuple) else (x, x)
         batch_l, batch_r = batch if isinstance(batch, tuple) else (batch, batch)
-        check_edges(edge_index, edge_attr)
+        check_edges(edge_index, edge_attr, x_l)
         if batch_size is None and u is not None:
             batch_size = u.size(0)
         ptr_r = set_ptr(batch_r, x_r.size(0), batch_size, x_r.device)

@@ -4,9 +4,9 @@ from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptTensor
 
-from pyg_relational.nn.checks import check_edges
+from pyg_relational.nn.index_checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
-from pyg_relational.nn.sets import set_ptr
+from pyg_relational.nn.sets import check_shared, set_ptr
 from pyg_relational.ops import ptr_to_batch
 
 
@@ -87,8 +87,8 @@ class RelationConv(MessagePassing):
                 ascending; one graph by default. (default: :obj:`None`)
             batch_size (int, optional): The number of graphs. (default: :obj:`None`)
         """
-        check_edges(edge_index, edge_attr)
         x_l, x_r = x if isinstance(x, tuple) else (x, x)
+        check_edges(edge_index, edge_attr, x_l)
         batch_l, batch_r = batch if isinstance(batch, tuple) else (batch, batch)
         target, source = self.nn.project(x_r, x_l)
         shared = self.nn.project_u(u)
@@ -96,6 +96,7 @@ class RelationConv(MessagePassing):
             batch_size = u.size(0)
         ptr_r = set_ptr(batch_r, target.size(0), batch_size, target.device)
         if shared is not None:
+            check_shared(shared, ptr_r.numel() - 1)
             target = target + shared[ptr_to_batch(ptr_r, target.size(0))]
         if edge_index is not None:
             out = self.propagate(

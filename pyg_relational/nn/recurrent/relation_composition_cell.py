@@ -3,6 +3,7 @@ from torch.nn import Module
 from torch.nn.functional import logsigmoid
 from torch_geometric.utils import scatter, softmax
 
+from pyg_relational.nn.index_checks import check_pairs
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.recurrent.state import check_rows, check_tensor
 
@@ -88,10 +89,12 @@ class RelationCompositionCell(Module):
                 (default: :obj:`None`)
             triples (torch.Tensor): The numbers of the pairs of each triple.
         """
-        check_rows(x, self.num_relations)
+        like = next(self.nn.parameters(), x)
+        check_rows(x, self.num_relations, like)
         p, trust = self.initial_state(x) if state is None else state
-        check_tensor(p, (x.size(0), self.num_relations), "state[0]")
-        check_tensor(trust, (x.size(0), 1), "state[1]")
+        check_tensor(p, (x.size(0), self.num_relations), "state[0]", like)
+        check_tensor(trust, (x.size(0), 1), "state[1]", like)
+        check_pairs(triples, "triples", x, x.size(0), 3)
         known, given = p.any(dim=1), x.any(dim=1)
         first, second, target = triples
         said = known[first] & known[second] & ~given[target]

@@ -103,10 +103,11 @@ class RelationGRUCell(Module):
                 graph by default. (default: :obj:`None`)
             batch_size (int, optional): The number of graphs. (default: :obj:`None`)
         """
-        check_rows(x, self.in_channels)
+        check_rows(x, self.in_channels, self.cell.weight_ih)
         if state is None:
             state = self.initial_state(x)
-        check_tensor(state, (x.size(0), self.hidden_channels), "state")
+        shape = (x.size(0), self.hidden_channels)
+        check_tensor(state, shape, "state", self.cell.weight_hh)
         m = self.conv(state, edge_index, edge_attr, u, batch, batch_size)
         return self.cell(torch.cat([x, m], dim=-1), state)
 

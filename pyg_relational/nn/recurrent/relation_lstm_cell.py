@@ -106,7 +106,7 @@ class RelationLSTMCell(Module):
                 graph by default. (default: :obj:`None`)
             batch_size (int, optional): The number of graphs. (default: :obj:`None`)
         """
-        check_rows(x, self.in_channels)
+        check_rows(x, self.in_channels, self.cell.weight_ih)
         if state is None:
             state = self.initial_state(x)
         if not isinstance(state, tuple) or len(state) != 2:
@@ -114,8 +114,9 @@ class RelationLSTMCell(Module):
                 f"'state' must be a pair of tensors (h, c) (got "
                 f"{type(state).__name__}); pass on what the cell returned"
             )
+        shape = (x.size(0), self.hidden_channels)
         for part, name in zip(state, ("state[0]", "state[1]"), strict=True):
-            check_tensor(part, (x.size(0), self.hidden_channels), name)
+            check_tensor(part, shape, name, self.cell.weight_hh)
         m = self.conv(state[0], edge_index, edge_attr, u, batch, batch_size)
         return self.cell(torch.cat([x, m], dim=-1), state)
 

@@ -134,10 +134,11 @@ class RelationalMemory(nn.Module):
             state (torch.Tensor, optional): The memories, shape :math:`[B, S, D]`; the
                 initial ones by default. (default: :obj:`None`)
         """
-        check_rows(x, self.in_channels)
+        check_rows(x, self.in_channels, self.lin_in.weight)
         if state is None:
             state = self.initial_state(x)
-        check_tensor(state, (x.size(0), self.slots, self.out_channels), "state")
+        shape = (x.size(0), self.slots, self.out_channels)
+        check_tensor(state, shape, "state", self.lin_in.weight)
         z = self.lin_in(x).unsqueeze(1)
         # [B, S, D] and [B, 1, D] -> [B, S + 1, D]
         memory = torch.cat([state, z], dim=1)

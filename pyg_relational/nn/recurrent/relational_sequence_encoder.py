@@ -6,7 +6,8 @@ from torch import Tensor, nn
 from torch_geometric.utils import segment
 
 from pyg_relational.nn.aggr.step_attention import StepAttention
-from pyg_relational.nn.checks import check_optional, check_tokens
+from pyg_relational.nn.checks import check_features, check_optional
+from pyg_relational.nn.index_checks import check_tokens
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.recurrent.sequence_encoder import SequenceEncoder
 from pyg_relational.nn.sequences import Sequences, read_sequences
@@ -161,7 +162,7 @@ class RelationalSequenceEncoder(nn.Module):
                 "model with readout='attention'"
             )
         sequences = read_sequences(x, length, batch, batch_size)
-        check_optional(u, self.u_dim, "u", "u_dim")
+        self._check_question(x, u)
         h = self._embed(x)
         if u is not None:
             check_questions(u, None, sequences.sample_ptr.numel() - 1)
@@ -183,9 +184,16 @@ class RelationalSequenceEncoder(nn.Module):
             h = segment(h, ptr, "mean")
         return (h, weights) if return_attention_weights else h
 
+    def _check_question(self, x: Tensor, u: Tensor | None) -> None:
+        like = self.sequence.rnn.weight_ih_l0
+        check_optional(u, self.u_dim, "u", "u_dim", like)
+        if u is not None and self.embedding is None:
+            width = self.sequence.in_channels - u.size(1)
+            check_features(x, width, "x", like)
+
     def _embed(self, x: Tensor) -> Tensor:
         if self.embedding is not None:
-            check_tokens(x, self.embedding.num_embeddings, "x")
+            check_tokens(x, self.embedding.weight, "x")
             x = self.embedding(x)
         return self.dropout(x)
 

@@ -91,7 +91,7 @@ class SequenceEncoder(nn.Module):
                 same sequences before, :math:`[L, E, H]` (two of them for an LSTM);
                 zeros by default. (default: :obj:`None`)
         """
-        check_features(x, self.in_channels, "x")
+        check_features(x, self.in_channels, "x", self.rnn.weight_ih_l0)
         length = ptr.diff()
         if x.size(0) == 0:
             state = self._zeros(x, ptr) if state is None else state

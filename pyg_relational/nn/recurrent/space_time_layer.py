@@ -89,6 +89,12 @@ class SpaceTimeLayer(nn.Module):
                 :obj:`frames.seen` before the first frame; zeros by default.
                 (default: :obj:`None`)
         """
+        rows = frames.node.numel()
+        if x.dim() != 2 or x.size(0) != rows:
+            raise ValueError(
+                f"'x' must have a row for each of the {rows} rows of 'frames', shape "
+                f"[{rows}, F] (got shape {list(x.shape)})"
+            )
         if self.conv is not None:
             x = torch.cat([x, self._relate(x, frames).to(x.dtype)], dim=-1)
         return self.sequence.run(x, frames.ptr, state)

@@ -4,7 +4,7 @@ from collections.abc import Callable
 
 from torch import Tensor
 
-from pyg_relational.nn.checks import check_features
+from pyg_relational.nn.checks import check_features, check_finite, check_kind
 from pyg_relational.nn.pairwise import PairwiseMLP
 
 # The first tensor is what a cell puts out; an LSTM has a second one, its memory.
@@ -39,32 +39,37 @@ def check_relation(nn: PairwiseMLP, hidden_channels: int) -> None:
         )
 
 
-def check_rows(x: Tensor, in_channels: int) -> None:
-    r"""Raises a :class:`ValueError` unless :obj:`x` is the input of one step.
+def check_rows(x: Tensor, in_channels: int, like: Tensor) -> None:
+    r"""Raises an error unless :obj:`x` is the input of one step.
 
     Args:
         x (torch.Tensor): The input, shape :math:`[N, F]`.
         in_channels (int): The expected width :math:`F`.
+        like (torch.Tensor): A weight that it meets.
     """
-    check_features(x, in_channels, "x")
-    if x.dim() != 2:
+    if isinstance(x, Tensor) and x.dim() == 3:
         raise ValueError(
             f"'x' must be the input of one step, shape [N, {in_channels}] (got shape "
             f"{list(x.shape)}); 'Unroll(cell)' runs a cell along time"
         )
+    check_features(x, in_channels, "x", like)
 
 
-def check_tensor(state: Tensor, shape: tuple[int, ...], name: str) -> None:
-    r"""Raises an error unless a state is a finite tensor of the right shape.
+def check_tensor(
+    state: Tensor, shape: tuple[int, ...], name: str, like: Tensor
+) -> None:
+    r"""Raises an error unless a state is a finite tensor of the right shape, dtype and
+    device.
 
     Args:
         state (torch.Tensor): The state.
         shape (tuple of int): The expected shape.
         name (str): What it is called in the error.
+        like (torch.Tensor): A weight that it meets.
 
     Raises:
         TypeError: If it is no tensor.
-        ValueError: If its shape differs or it is not finite.
+        ValueError: If it does not fit or is not finite.
     """
     if not isinstance(state, Tensor):
         raise TypeError(f"'{name}' must be a tensor (got {type(state).__name__})")
@@ -73,7 +78,8 @@ def check_tensor(state: Tensor, shape: tuple[int, ...], name: str) -> None:
             f"'{name}' must have shape {list(shape)}, one row for each row of 'x' "
             f"(got {list(state.shape)})"
         )
-    check_features(state, shape[-1], name)
+    check_kind(state, name, like)
+    check_finite(state, name)
 
 
 def answered_steps(steps: int, last: int | None) -> tuple[int, int]:

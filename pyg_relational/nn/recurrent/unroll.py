@@ -139,8 +139,8 @@ def _inputs(x: Tensor, steps: int | None) -> list[Tensor]:
         )
     if steps is None:
         raise ValueError(
-            f"'steps' is missing; an 'x' of shape {list(x.shape)} has no time, say how "
-            f"many steps to run on it"
+            f"'steps' is missing (got None); an 'x' of shape {list(x.shape)} has no "
+            f"time, say how many steps to run on it"
         )
     if steps < 1:
         raise ValueError(f"'steps' must be at least 1 (got {steps})")
