@@ -44,11 +44,11 @@ def learning_curve(
         key = f"val/{metric}"
         if 0 < len(groups) <= NAMED:
             for colour, group in enumerate(groups):
-                look = {"label": f"{name}: {group}", "color": f"C{colour}"}
-                _line(right, rows, f"{key}/{group}", linestyle=style, **look)
+                named = {"label": f"{name}: {group}", "color": f"C{colour}"}
+                _line(right, rows, f"{key}/{group}", linestyle=style, **named)
             continue
         for group in groups:
-            look = {"color": f"C{number}", "alpha": 0.2}
+            look: dict[str, Any] = {"color": f"C{number}", "alpha": 0.2}
             _line(right, rows, f"{key}/{group}", linewidth=0.8, **look)
         _line(right, rows, key, label=name, linestyle=style, color=f"C{number}")
     left.set(xlabel="optimiser step", ylabel="training loss")
