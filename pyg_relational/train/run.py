@@ -1,6 +1,7 @@
 """Training, evaluation and recording of whole runs, as the command line offers them."""
 
 import copy
+from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
@@ -19,7 +20,7 @@ from pyg_relational.train.recipe import load_recipe, merge, resolve
 from pyg_relational.train.references import reference_of
 from pyg_relational.train.registry import build_model
 from pyg_relational.train.results import collect, read_results, with_solved
-from pyg_relational.train.run_folder import load_model, read_config
+from pyg_relational.train.run_folder import load_model, occupied, read_config
 from pyg_relational.train.settings import apply_settings
 
 
@@ -124,20 +125,28 @@ def train(
         dict: The content of ``results.json``; empty but in the first process.
 
     Raises:
-        UsageError: If folder, dataset, model and configuration do not fit together.
+        UsageError: If folder, dataset, model and configuration do not fit together, or
+            another process trains in the folder.
     """
-    with processes(config["accelerator"]):
-        return _train(config, folder, resume, overwrite)
+    with processes(config["accelerator"]), ExitStack() as stack:
+        if config["baseline"] is not None:
+            # Before an hour of training: its arguments may be wrong.
+            build_model(config["baseline"])
+        references = {}
+        if rank() == 0:
+            # Likewise: a package may be missing.
+            references = _reference_scores(config)
+            stack.enter_context(occupied(folder))
+        return _train(config, folder, resume, overwrite, references)
 
 
 def _train(
-    config: dict[str, Any], folder: Path, resume: bool, overwrite: bool
+    config: dict[str, Any],
+    folder: Path,
+    resume: bool,
+    overwrite: bool,
+    references: dict[str, dict[str, dict[str, float]]],
 ) -> dict[str, Any]:
-    if config["baseline"] is not None:
-        # Before an hour of training: its arguments may be wrong.
-        build_model(config["baseline"])
-    # Likewise: a package may be missing.
-    references = _reference_scores(config) if rank() == 0 else {}
     ours = fit(config, folder, resume, overwrite)
     metric, groups = ours.module.task.metric, ours.module.groups
     curves = {config["model_name"]: ours.curve}

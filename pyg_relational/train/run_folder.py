@@ -2,10 +2,13 @@
 
 import json
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 import yaml
+from filelock import FileLock, Timeout
 from torch import nn
 
 from pyg_relational.train.errors import UsageError
@@ -16,6 +19,7 @@ from pyg_relational.train.weights import (
     without_checksum,
 )
 
+LOCK = ".lock"
 # Removed in this order: what is left is a run as long as it says of what.
 CONTENT = (
     "config.json",
@@ -81,6 +85,35 @@ def prepare(
         raise _unwritable(folder, error) from error
 
 
+@contextmanager
+def occupied(folder: Path) -> Iterator[None]:
+    """Keeps other processes from training in the folder. The system gives it free when
+    this process is killed.
+
+    Args:
+        folder (Path): The run folder; it is made where it is missing.
+
+    Raises:
+        UsageError: If another process trains in it, or it cannot be written.
+    """
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        lock = FileLock(folder / LOCK)
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise UsageError(
+            f"another process trains in '{folder}'; wait for it, or choose another "
+            "folder with --run-dir"
+        ) from error
+    except OSError as error:
+        raise _unwritable(folder, error) from error
+    try:
+        yield
+    finally:
+        (folder / LOCK).unlink(missing_ok=True)
+        lock.release()
+
+
 def read_config(folder: Path) -> dict[str, Any]:
     """Read the resolved configuration of a run.
 
@@ -131,7 +164,7 @@ def load_model(folder: Path) -> nn.Module:
 
 
 def _ours(path: Path) -> bool:
-    return path.name in CONTENT or path.name.endswith(".partial")
+    return path.name in (*CONTENT, LOCK) or path.name.endswith(".partial")
 
 
 def _clear(folder: Path) -> None:

@@ -9,7 +9,7 @@ import yaml
 from pyg_relational.train.errors import UsageError
 from pyg_relational.train.module import RelationalModule
 from pyg_relational.train.run import configure, evaluate, train
-from pyg_relational.train.run_folder import load_model
+from pyg_relational.train.run_folder import LOCK, load_model, occupied
 
 
 class Interrupted(Exception):
@@ -110,6 +110,19 @@ def test_interrupted_run_is_resumed(
     with (folder / "metrics.csv").open() as file:
         rows = [row for row in csv.DictReader(file) if row["val/accuracy"]]
     assert [int(row["step"]) for row in rows] == [3, 7, 11]
+
+
+def test_a_folder_is_trained_in_by_one_process(recipe: Path) -> None:
+    config = configure(str(recipe), command="c", baseline=False, max_steps=1)
+    folder = recipe.parent / "run"
+    with occupied(folder), pytest.raises(UsageError, match="another process trains in"):
+        train(config, folder)
+    assert not [*folder.iterdir()]
+    train(config, folder)
+    assert not (folder / LOCK).exists()
+    (recipe.parent / "file").touch()
+    with pytest.raises(UsageError, match=r"cannot write the run folder.*--run-dir"):
+        train(config, recipe.parent / "file" / "run")
 
 
 def test_resume_with_more_epochs_trains_on(recipe: Path) -> None:
