@@ -44,7 +44,10 @@ def database(root: Path) -> Path:
 
 
 def chunks(root: Path) -> int:
-    """How many chunks an unfinished file holds."""
+    """How many chunks are stored."""
+    if [*(root / "processed").glob("*.db")]:
+        # Killed after the last one, on its way out.
+        return SCENES["num_train"] // SCENES["chunk_size"]
     for path in (root / "processed").glob(".*.partial"):
         connection = sqlite3.connect(path)
         tables = connection.execute("SELECT name FROM sqlite_master").fetchall()
