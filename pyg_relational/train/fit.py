@@ -156,8 +156,12 @@ def fit_weights(
     others = [timer, KeepCurve(curve), *callbacks]
     trainer = _trainer(config, folder, module.task, curve, others)
     last = folder / "checkpoints" / "last.ckpt"
-    # Read before Lightning does, whose messages do not say what to do.
-    ckpt = str(last) if resume and last.is_file() and read_checkpoint(last) else None
+    ckpt = None
+    if resume and last.is_file():
+        # Read before Lightning does, whose messages do not say what to do.
+        step, ckpt = read_checkpoint(last)["global_step"], str(last)
+        if rank() == 0:
+            print(f"continues after step {step}", flush=True)
     trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
     if trainer.global_step > 0 and not trainer.interrupted:
         trainer.save_checkpoint(last)

@@ -80,7 +80,7 @@ def test_same_seed_same_figures(recipe: Path, finished_run: Path) -> None:
 
 
 def test_interrupted_run_is_resumed(
-    recipe: Path, monkeypatch: pytest.MonkeyPatch
+    recipe: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     config = configure(str(recipe), command="c", baseline=False, epochs=3)
     folder = recipe.parent / "run"
@@ -104,7 +104,9 @@ def test_interrupted_run_is_resumed(
         return step(module, batch)
 
     monkeypatch.setattr(RelationalModule, "training_step", counted_step)
+    assert "continues" not in capsys.readouterr().out
     results = train(config, folder, resume=True)
+    assert "\ncontinues after step 8\nepoch 3  " in capsys.readouterr().out
     assert seen == [8, 9, 10, 11]
     assert results["training"]["steps"] == 12
     with (folder / "metrics.csv").open() as file:
