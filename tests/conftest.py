@@ -1,6 +1,8 @@
 """A recipe small enough to train in seconds, and one finished run of it."""
 
 import copy
+from collections.abc import Callable
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 
 import pytest
@@ -97,3 +99,17 @@ def finished_run(tmp_path_factory: pytest.TempPathFactory, data_root: Path) -> P
     config = configure(str(path), command="pyg-relational train tiny.yaml")
     train(config, folder / "run")
     return folder / "run"
+
+
+@pytest.fixture(scope="session")
+def killed() -> Callable[[BaseProcess, float], bool]:
+    """Kills a process after some seconds, and says whether it was still at work."""
+
+    def killed(process: BaseProcess, seconds: float) -> bool:
+        process.join(seconds)
+        process.kill()
+        process.join()
+        assert process.exitcode in (0, -9), "a start failed by itself"
+        return process.exitcode != 0
+
+    return killed

@@ -17,6 +17,7 @@ from pyg_relational.data.convert import Conversion, convert
 from pyg_relational.datasets import MovingShapes, SceneDataset
 
 KILLS = 50
+Killed = Callable[[BaseProcess, float], bool]
 # Children start from a process that has imported everything and run nothing.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(
@@ -44,19 +45,11 @@ def seconds_of(work: Callable[..., Any], *args: Any, **options: Any) -> float:
     return time.perf_counter() - begin
 
 
-def killed(process: BaseProcess, seconds: float) -> bool:
-    """Whether the process was still at work when it was killed."""
-    process.join(seconds)
-    process.kill()
-    process.join()
-    return process.exitcode != 0
-
-
 def content_of(dataset: MovingShapes) -> dict[str, torch.Tensor]:
     return {k: v for k, v in dataset._data.to_dict().items() if torch.is_tensor(v)}
 
 
-def test_generation(tmp_path: Path) -> None:
+def test_generation(tmp_path: Path, killed: Killed) -> None:
     options = {"split": "train", "num_train": 1000}
     finish(start(MovingShapes, str(tmp_path / "warm"), **options))
     usual = seconds_of(MovingShapes, str(tmp_path / "whole"), **options)
@@ -97,7 +90,7 @@ def scenes_of(root: Path) -> list[dict[str, list]]:
     return found
 
 
-def test_conversion(tmp_path: Path) -> None:
+def test_conversion(tmp_path: Path, killed: Killed) -> None:
     source = tmp_path / "scenes.jsonl"
     write_scenes(source, 600)
     how = Conversion(shard_size=20)

@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import random
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from pyg_relational.benchmarks import graphs
 
 KILLS = 20
+Killed = Callable[[BaseProcess, float], bool]
 # Children start from a process that has imported everything and run nothing.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["pyg_relational.benchmarks.graphs.training"])
@@ -29,15 +31,6 @@ def start(root: Path) -> BaseProcess:
     return process
 
 
-def killed(process: BaseProcess, seconds: float) -> bool:
-    """Whether the process was still at work when it was killed."""
-    process.join(seconds)
-    process.kill()
-    process.join()
-    assert process.exitcode in (0, -9), "a start after a kill failed"
-    return process.exitcode != 0
-
-
 def outcome(folder: Path) -> list[dict[str, Any]]:
     (path,) = folder.glob("runs/**/graphs-shortest-path*.json")
     runs = json.loads(path.read_text())["runs"]
@@ -48,7 +41,9 @@ def outcome(folder: Path) -> list[dict[str, Any]]:
     return runs
 
 
-def test_graphs(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_graphs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, killed: Killed
+) -> None:
     def inside(name: str) -> Path:
         """Lets children start in a folder of their own."""
         (tmp_path / name).mkdir()

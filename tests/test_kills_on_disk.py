@@ -16,6 +16,7 @@ from pyg_relational.datasets import SortOfCLEVROnDisk
 
 KILLS = 50
 SCENES = {"num_train": 4000, "chunk_size": 100}
+Killed = Callable[[BaseProcess, float], bool]
 # Children start from a process that has imported everything and run nothing.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["pyg_relational.datasets"])
@@ -29,14 +30,6 @@ def start(root: Path, **options: Any) -> BaseProcess:
     )
     process.start()
     return process
-
-
-def killed(process: BaseProcess, seconds: float) -> bool:
-    """Whether the process was still at work when it was killed."""
-    process.join(seconds)
-    process.kill()
-    process.join()
-    return process.exitcode != 0
 
 
 def database(root: Path) -> Path:
@@ -58,7 +51,7 @@ def chunks(root: Path) -> int:
     return 0
 
 
-def test_generation(tmp_path: Path) -> None:
+def test_generation(tmp_path: Path, killed: Killed) -> None:
     start(tmp_path / "warm").join(120)
     begin = time.perf_counter()
     start(tmp_path / "whole").join(120)

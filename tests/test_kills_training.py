@@ -5,6 +5,7 @@ import json
 import multiprocessing
 import random
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -14,6 +15,7 @@ import pytest
 from pyg_relational.train.run import configure, train
 
 KILLS = 50
+Killed = Callable[[BaseProcess, float], bool]
 # Children start from a process that has imported everything and run nothing.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["pyg_relational.train.run"])
@@ -27,15 +29,6 @@ def start(config: dict[str, Any], folder: Path) -> BaseProcess:
     return process
 
 
-def killed(process: BaseProcess, seconds: float) -> bool:
-    """Whether the process was still at work when it was killed."""
-    process.join(seconds)
-    process.kill()
-    process.join()
-    assert process.exitcode in (0, -9), "a start after a kill failed"
-    return process.exitcode != 0
-
-
 def outcome(folder: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     """Weights and curves of both models, to the bit, and every figure but the time."""
     names = ("model.safetensors", "metrics.csv")
@@ -46,7 +39,7 @@ def outcome(folder: Path) -> tuple[dict[str, bytes], dict[str, Any]]:
     return {str(p.relative_to(folder)): p.read_bytes() for p in paths}, results
 
 
-def test_training(recipe: Path, tmp_path: Path) -> None:
+def test_training(recipe: Path, tmp_path: Path, killed: Killed) -> None:
     # Epochs of 64 steps; checkpoints are saved in the middle of them, too.
     settings = {"budget.batch_size": 1, "budget.save_minutes": 0.0}
     config = configure(str(recipe), command="c", epochs=4, settings=settings)

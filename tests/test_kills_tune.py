@@ -4,6 +4,7 @@ that nobody killed: a trial that was killed begins anew, from its seed."""
 import multiprocessing
 import random
 import time
+from collections.abc import Callable
 from multiprocessing.process import BaseProcess
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,7 @@ SEARCH = {
     "optimizer.learning_rate": {"low": 1.0e-3, "high": 1.0e-1, "log": True},
     "model.args.relation_channels": {"choices": [[4], [8, 8]]},
 }
+Killed = Callable[[BaseProcess, float], bool]
 # Children start from a process that has imported everything and run nothing.
 SERVER = multiprocessing.get_context("forkserver")
 SERVER.set_forkserver_preload(["pyg_relational.train.tune", "pyg_relational.datasets"])
@@ -46,15 +48,6 @@ def finish(plan: Plan) -> float:
     return time.perf_counter() - begin
 
 
-def killed(plan: Plan, seconds: float) -> bool:
-    """Whether the process was still at work when it was killed."""
-    process = start(plan)
-    process.join(seconds)
-    process.kill()
-    process.join()
-    return process.exitcode != 0
-
-
 def scores(plan: Plan) -> list[tuple[dict[str, Any], float | None, list[float]]]:
     """The values of each trial, its score, and those of its epochs."""
     study = plan.study()
@@ -68,7 +61,7 @@ def scores(plan: Plan) -> list[tuple[dict[str, Any], float | None, list[float]]]
     return sorted(found, key=lambda trial: trial[0]["optimizer.learning_rate"])
 
 
-def test_tuning(tmp_path: Path, recipe: Path) -> None:
+def test_tuning(tmp_path: Path, recipe: Path, killed: Killed) -> None:
     finish(plan_of(recipe, tmp_path / "warm"))
     whole = plan_of(recipe, tmp_path / "whole")
     usual = finish(whole)
@@ -81,7 +74,7 @@ def test_tuning(tmp_path: Path, recipe: Path) -> None:
         rounds += 1
         # One kill more of the same trial, and it would be given up.
         times = 0
-        while times < MAX_RETRIES and killed(plan, rng.uniform(0, usual)):
+        while times < MAX_RETRIES and killed(start(plan), rng.uniform(0, usual)):
             times += 1
         kills += times
         finish(plan)
