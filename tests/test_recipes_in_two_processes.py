@@ -19,6 +19,13 @@ pytestmark = pytest.mark.slow
 FEW = {"num_train": 60, "num_val": 20, "num_test": 20}
 
 
+def dropouts(spec: Any, place: str) -> list[str]:
+    """The names of all options of dropout, also of models within a model."""
+    if not isinstance(spec, dict):
+        return [place] if "dropout" in place.rpartition(".")[2] else []
+    return [n for key, value in spec.items() for n in dropouts(value, f"{place}.{key}")]
+
+
 def train(recipe: str, folder: Path, *options: str) -> dict[str, Any]:
     command = [sys.executable, "-m", "pyg_relational", "train", recipe]
     config = resolve(load_recipe(recipe))
@@ -26,8 +33,7 @@ def train(recipe: str, folder: Path, *options: str) -> dict[str, Any]:
     sizes = {f"dataset.args.{k}": v for k, v in FEW.items() if k in known}
     few = {"budget.batch_size": 7, "optimizer.warmup_steps": 0, "dataset.augment": []}
     for part in ("model", "baseline"):
-        args = (config[part] or {"args": {}})["args"]
-        few |= {f"{part}.args.{key}": 0.0 for key in args if "dropout" in key}
+        few |= dict.fromkeys(dropouts(config[part], part), 0.0)
     done = subprocess.run(
         [
             *(*command, "--run-dir", str(folder), "--max-steps", "3"),
