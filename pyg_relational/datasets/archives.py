@@ -5,10 +5,20 @@ import shutil
 import stat
 import zipfile
 import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path, PurePosixPath
 
 # Of what a compressed file of a dataset holds; the largest one in use has 0.2 GB.
 MAX_BYTES = 2**31
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
 
 
 def gunzip(content: bytes, source: str | Path, max_bytes: int = MAX_BYTES) -> bytes:
@@ -85,33 +95,42 @@ def unzip(path: Path, folder: Path, max_bytes: int = MAX_BYTES) -> None:
     Raises:
         ValueError: The archive is damaged, leads out of the folder, or unpacks to more.
     """
+    with open_zip(path) as archive:
+        check_members(archive, max_bytes)
+        for member in archive.infolist():
+            target = folder / member.filename
+            if member.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Reads no more than the member says it holds.
+            with archive.open(member) as source, target.open("wb") as file:
+                shutil.copyfileobj(source, file)
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Opens a zip archive for reading, and says which file is damaged where that fails.
+
+    Args:
+        path (Path): The archive.
+
+    Raises:
+        ValueError: The archive, or a text that is read from it, is damaged.
+    """
     try:
         with zipfile.ZipFile(path) as archive:
-            check_members(archive, max_bytes)
-            for member in archive.infolist():
-                target = folder / member.filename
-                if member.is_dir():
-                    target.mkdir(parents=True, exist_ok=True)
-                    continue
-                target.parent.mkdir(parents=True, exist_ok=True)
-                # Reads no more than the member says it holds.
-                with archive.open(member) as source, target.open("wb") as file:
-                    shutil.copyfileobj(source, file)
+            yield archive
     except OSError as error:
         if error.errno != errno.EINVAL:
             raise
         # The archive names places before its start.
-        raise ValueError(
-            f"{str(path)!r} is damaged ({error}). Delete it to fetch it again."
-        ) from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        UnicodeDecodeError,
-    ) as error:
-        raise ValueError(
-            f"{str(path)!r} is damaged ({error}). Delete it to fetch it again."
-        ) from error
+        raise _damaged(path, error) from error
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{str(path)!r} is damaged ({error}): delete it, and it is fetched again."
+    )

@@ -2,15 +2,13 @@
 
 import ast
 import csv
-import errno
 import io
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from functools import lru_cache
 from pathlib import Path, PurePosixPath
 from typing import Any, NamedTuple
 
+from pyg_relational.datasets.archives import open_zip
 from pyg_relational.datasets.names import check_name
 
 RELATIONS = (
@@ -122,42 +120,23 @@ def parse_chain(row: dict[str, Any]) -> Chain:
 
 
 def _read_member(path: Path, member: str) -> str:
-    try:
-        with zipfile.ZipFile(path) as archive:
-            names = archive.namelist()
-            for name in names:
-                _check_inside(path, name)
-            if member not in names:
-                raise ValueError(
-                    f"{path.name!r} has no member {member!r}, it holds "
-                    f"{', '.join(sorted(names))}."
-                )
-            size = archive.getinfo(member).file_size
-            if size > MAX_BYTES:
-                raise ValueError(
-                    f"Expected {member!r} of {path.name!r} to have {MAX_BYTES} bytes "
-                    f"at most, got {size}."
-                )
-            # Utf-8 errors are errors of value, too.
-            return archive.read(member).decode()
-    except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        # The archive names places before its start.
-        raise ValueError(
-            f"{str(path)!r} is damaged ({error}): delete it, and it is fetched again."
-        ) from error
-    except (
-        zipfile.BadZipFile,
-        zlib.error,
-        EOFError,
-        NotImplementedError,
-        RuntimeError,
-        UnicodeDecodeError,
-    ) as error:
-        raise ValueError(
-            f"{str(path)!r} is damaged ({error}): delete it, and it is fetched again."
-        ) from error
+    with open_zip(path) as archive:
+        names = archive.namelist()
+        for name in names:
+            _check_inside(path, name)
+        if member not in names:
+            raise ValueError(
+                f"{path.name!r} has no member {member!r}, it holds "
+                f"{', '.join(sorted(names))}."
+            )
+        size = archive.getinfo(member).file_size
+        if size > MAX_BYTES:
+            raise ValueError(
+                f"Expected {member!r} of {path.name!r} to have {MAX_BYTES} bytes "
+                f"at most, got {size}."
+            )
+        # A text that is not UTF-8 is damage, too.
+        return archive.read(member).decode()
 
 
 def _check_inside(path: Path, name: str) -> None:

@@ -261,6 +261,7 @@ def _gradient(leaf: Tensor, name: str) -> Tensor:
 
 
 def features_of(data: Data) -> list[str]:
+    """The attributes of a batch that hold features."""
     return [name for name in ("x", "u", "edge_attr", "image") if name in data]
 
 
