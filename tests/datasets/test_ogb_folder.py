@@ -155,7 +155,10 @@ def test_a_damaged_archive_is_named(tmp_path):
     path = archive_of(tmp_path)
     path.write_bytes(path.read_bytes()[:-30])
     facts = {**FACTS, "url": path.as_uri()}
-    with pytest.raises(ValueError, match=r"root/esol.zip' is damaged .*: delete it, and it is fetched again"):
+    with pytest.raises(
+        ValueError,
+        match=r"root/esol.zip' is damaged .*: delete it, and it is fetched again",
+    ):
         find_folder(NAME, tmp_path / "root", facts)
     assert folder_at_hand(NAME, tmp_path / "root") is None
 
