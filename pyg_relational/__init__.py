@@ -2,36 +2,33 @@
 
 Subpackages load when they are first used, so that ``import pyg_relational`` costs
 nothing: ``ops`` (exact all-pairs operators), ``nn`` (layers), ``models``, ``data``
-(graphs over time, scenes), ``datasets``, ``loader``, ``transforms``, ``hub`` and
-``export`` (models to share, models as programs) and ``testing``.
+(graphs over time, scenes), ``datasets``, ``loader``, ``transforms``, ``encoders``
+(pretrained, of packages), ``explain`` (which pair mattered), ``train`` (recipes),
+``hub`` (models to share, models as programs), ``benchmarks``, and ``testing``.
 """
 
-from importlib import import_module
-from types import ModuleType
+from pyg_relational._extras import attributes_of
 
-from pyg_relational.version import __version__
+__version__ = "0.1.0"
 
 SUBPACKAGES = (
+    "benchmarks",
     "data",
     "datasets",
-    "export",
+    "encoders",
+    "explain",
     "hub",
     "loader",
     "models",
     "nn",
     "ops",
     "testing",
+    "train",
     "transforms",
 )
 
-__all__ = ["__version__"]
-
-
-def __getattr__(name: str) -> ModuleType:
-    if name in SUBPACKAGES:
-        return import_module(f"{__name__}.{name}")
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+__getattr__, _names = attributes_of(__name__, dict.fromkeys(SUBPACKAGES))
 
 
 def __dir__() -> list[str]:
-    return sorted([*__all__, *SUBPACKAGES])
+    return [*_names(), "__version__"]

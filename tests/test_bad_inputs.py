@@ -34,7 +34,7 @@ from pyg_relational.nn import (
 from pyg_relational.nn.frames import read_frames
 from pyg_relational.ops import fully_connected_edges
 from pyg_relational.testing import BAD_INPUTS, Part
-from pyg_relational.testing.calls import recorded, tensor_arguments
+from pyg_relational.testing.bad_inputs import recorded, tensor_arguments
 
 # Takes texts, see tests/nn/test_text_encoder.py.
 NO_TENSORS = {"TextEncoder"}

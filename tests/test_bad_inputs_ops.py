@@ -9,8 +9,14 @@ import torch
 from torch import Tensor
 
 from pyg_relational import ops
-from pyg_relational.testing.bad_values import HUGE, TENSOR_VALUES
-from pyg_relational.testing.calls import ERRORS, Call, problem, unnamed
+from pyg_relational.testing.bad_inputs import (
+    ERRORS,
+    HUGE,
+    TENSOR_VALUES,
+    Call,
+    problem,
+    unnamed,
+)
 
 SIZES = (3, 1, 4, 2)
 PTR = torch.tensor([0, *SIZES]).cumsum(0)

@@ -9,8 +9,8 @@ import torch
 import yaml
 
 from pyg_relational import benchmarks
-from pyg_relational.__main__ import main
-from pyg_relational.commands import COMMANDS, reproducing_command
+from pyg_relational.cli import main
+from pyg_relational.cli.commands import COMMANDS, reproducing_command
 
 WIDTHS = {"in_channels": 10, "out_channels": 10, "u_dim": 12, "readout_channels": [4]}
 OBJECTS = [
@@ -185,7 +185,7 @@ def test_missing_extra_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "jsonargparse", None)
-    monkeypatch.delitem(sys.modules, "pyg_relational.cli")
+    monkeypatch.delitem(sys.modules, "pyg_relational.cli.parser")
     assert main(["list"]) == 2
     assert 'pip install "pyg-relational[train]"' in capsys.readouterr().err
 
@@ -232,7 +232,7 @@ def test_benchmark_prints_and_writes_its_figures(
 
 def test_help_loads_no_torch() -> None:
     code = (
-        "import sys; from pyg_relational.__main__ import main; main(['--help']);"
+        "import sys; from pyg_relational.cli import main; main(['--help']);"
         "main(['train', '--help']); main(['list']);"
         "assert not {'torch', 'pytorch_lightning', 'rich'} & set(sys.modules)"
     )
@@ -249,7 +249,7 @@ def test_doctor_prints_a_report(
 ) -> None:
     assert main(["doctor"]) == 0
     assert "- relu_pair_sum: right" in capsys.readouterr().out
-    wrong = "pyg_relational.doctor.relu_pair_sum"
+    wrong = "pyg_relational.cli.doctor.relu_pair_sum"
     monkeypatch.setattr(wrong, lambda a, *args, **options: a)
     assert main(["doctor"]) == 1
     assert "relu_pair_sum: WRONG: " in capsys.readouterr().out

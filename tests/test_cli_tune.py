@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 import yaml
 
-from pyg_relational.__main__ import main
+from pyg_relational.cli import main
 
 SEARCH = {
     "optimizer.learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},
@@ -271,7 +271,7 @@ def test_errors(
 
 def test_help_loads_no_optuna() -> None:
     code = (
-        "import sys; from pyg_relational.__main__ import main;"
+        "import sys; from pyg_relational.cli import main;"
         "main(['tune', '--help']);"
         "assert not {'torch', 'optuna', 'filelock'} & set(sys.modules)"
     )

@@ -26,8 +26,12 @@ from pyg_relational.nn import (
     RelationAttentionConv,
     RelationConv,
 )
-from pyg_relational.nn.attention_score import AdditiveScore, AttentionScore, MLPScore
-from pyg_relational.nn.relation_attention import RelationAttention
+from pyg_relational.nn.attention import (
+    AdditiveScore,
+    AttentionScore,
+    MLPScore,
+    RelationAttention,
+)
 from pyg_relational.testing import CHECKS, Part, all_pairs, pair_value
 
 # They go through scatter and segment, which torch-scatter replaces where installed.

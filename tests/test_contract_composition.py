@@ -11,7 +11,7 @@ from torch_geometric.data import Batch
 from pyg_relational.models import GraphAttentionNetwork, RelationCompositionNetwork
 from pyg_relational.nn import RelationCompositionCell
 from pyg_relational.testing import CHECKS, Part
-from pyg_relational.testing.data import random_sets
+from pyg_relational.testing.contract import random_sets
 from pyg_relational.testing.naive import pair_value
 
 # They go through scatter and softmax, which torch-scatter replaces where installed.

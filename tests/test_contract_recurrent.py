@@ -15,7 +15,7 @@ from pyg_relational.nn import (
     RelationLSTMCell,
     Unroll,
 )
-from pyg_relational.nn.inputs import forward_arguments
+from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.testing import CHECKS, Part, pair_value
 
 # They go through scatter and segment, which torch-scatter replaces where installed.

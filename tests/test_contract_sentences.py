@@ -7,7 +7,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from pyg_relational.models import SentenceRelationClassifier, TokenRelationClassifier
-from pyg_relational.nn.attention_score import MLPScore
+from pyg_relational.nn.attention import MLPScore
 from pyg_relational.testing import CHECKS, Part, pair_value
 
 # They go through scatter and segment, which torch-scatter replaces where installed.

@@ -5,7 +5,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from pyg_relational import doctor
+from pyg_relational.cli import doctor
 
 
 def test_all_operators_are_right() -> None:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from pyg_relational import models
-from pyg_relational.export import export_model
+from pyg_relational.hub.export import export_model
 from pyg_relational.ops import fully_connected_edges
 
 SIZES = (1, 2, 7)

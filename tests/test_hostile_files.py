@@ -23,23 +23,21 @@ import pytest
 import torch
 import yaml
 
-from pyg_relational.cli import parse
+from pyg_relational._files import read_json, read_verified, write_verified
+from pyg_relational.cli.parser import parse
 from pyg_relational.data.convert import Conversion, convert
-from pyg_relational.datasets import sudoku_files
-from pyg_relational.datasets.babi_stories import TASKS, read_archive
-from pyg_relational.datasets.cache import read_verified, write_atomic
-from pyg_relational.datasets.chickenpox_series import read_series_file
-from pyg_relational.datasets.clutrr_files import read_chains
+from pyg_relational.datasets import sudoku as sudoku_files
+from pyg_relational.datasets.babi import TASKS, read_archive
+from pyg_relational.datasets.chickenpox import read_series_file
+from pyg_relational.datasets.clutrr import read_chains
 from pyg_relational.datasets.embedding_cache import FILE_NAME, EmbeddingCache
-from pyg_relational.datasets.nlvr_files import read_statements
-from pyg_relational.datasets.ogb_folder import check_folder, find_folder
-from pyg_relational.datasets.sick_files import COLUMNS, read_sentence_pairs
+from pyg_relational.datasets.nlvr import read_statements
+from pyg_relational.datasets.ogb import check_folder, find_folder
+from pyg_relational.datasets.sick import COLUMNS, read_sentence_pairs
 from pyg_relational.models import RelationNetwork
-from pyg_relational.train.checkpoints import KEYS, read_checkpoint
-from pyg_relational.train.files import read_json
-from pyg_relational.train.recipe import load_recipe, resolve
+from pyg_relational.train.callbacks import KEYS, read_checkpoint
+from pyg_relational.train.recipe import known_options, load_recipe, resolve
 from pyg_relational.train.run_folder import IDENTITY, read_config, save_model
-from pyg_relational.train.settings import known_options
 from pyg_relational.train.weights import load_weights
 
 _spec = importlib.util.spec_from_file_location(
@@ -179,7 +177,7 @@ def read_cache(folder: Path) -> object:
 
 @kind("cache, dataset", read_cache, "a.pt", "a.pt.sha256.json")
 def write_cache(folder: Path) -> None:
-    write_atomic(folder / "a.pt", CONTENT)
+    write_verified(folder / "a.pt", CONTENT)
 
 
 def read_signed(folder: Path) -> object:

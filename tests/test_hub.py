@@ -17,11 +17,11 @@ import yaml
 pytest.importorskip("huggingface_hub")
 from huggingface_hub.errors import EntryNotFoundError, HFValidationError
 
-from pyg_relational import hub
-from pyg_relational.__main__ import main
+from pyg_relational._checks import UsageError
+from pyg_relational.cli import main
+from pyg_relational.hub import share as hub
 from pyg_relational.models import DeepSets, RelationNetwork
 from pyg_relational.train import registry
-from pyg_relational.train.errors import UsageError
 from pyg_relational.train.run_folder import save_model
 
 ARGS = {"in_channels": 4, "out_channels": 3, "relation_channels": [8]}

@@ -18,7 +18,7 @@ KILLS = 20
 Killed = Callable[[BaseProcess, float], bool]
 # Children start from a process that has imported everything and run nothing.
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["pyg_relational.benchmarks.graphs.training"])
+SERVER.set_forkserver_preload(["pyg_relational.benchmarks.graphs"])
 
 pytestmark = pytest.mark.slow
 

@@ -12,9 +12,7 @@ from typing import Any
 import pytest
 
 from pyg_relational.train.run import configure
-from pyg_relational.train.study import MAX_RETRIES
-from pyg_relational.train.tune import tune
-from pyg_relational.train.tune_plan import Plan
+from pyg_relational.train.tune import MAX_RETRIES, Plan, tune
 
 KILLS = 20
 SEARCH = {

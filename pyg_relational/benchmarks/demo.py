@@ -9,13 +9,13 @@ from unittest.mock import patch
 import torch
 from torch_geometric.loader import DataLoader
 
+from pyg_relational._files import write_json
 from pyg_relational.loader import graph_loader
 from pyg_relational.train import datamodule
-from pyg_relational.train.environment import hardware, versions
-from pyg_relational.train.files import write_json
 from pyg_relational.train.registry import dataset_class
+from pyg_relational.train.results import table_text
 from pyg_relational.train.run import configure, train
-from pyg_relational.train.tables import table_text
+from pyg_relational.train.run_folder import hardware, versions
 
 FOLDERS = {False: Path("runs/benchmark-demo"), True: Path("examples/results")}
 RECIPE = "sort-of-clevr"
@@ -85,11 +85,7 @@ def run(
 
 
 def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text.
-
-    Args:
-        figures (dict): What :func:`run` returned.
-    """
+    """Return the table of a run as text."""
     return table_text(figures["table"])
 
 

@@ -9,15 +9,14 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
+from pyg_relational._checks import UsageError
+from pyg_relational._files import write_atomic, write_json
 from pyg_relational.explain import attention_matrix, pair_attribution
 from pyg_relational.explain.attribution import SumsPairs, pooled
-from pyg_relational.nn.inputs import forward_arguments
-from pyg_relational.train.environment import hardware, versions
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import write_atomic, write_json
+from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.train.registry import dataset_class
-from pyg_relational.train.run_folder import load_model, read_config
-from pyg_relational.train.tables import table_text
+from pyg_relational.train.results import table_text
+from pyg_relational.train.run_folder import hardware, load_model, read_config, versions
 
 FOLDERS = {False: Path("runs/benchmark-explain"), True: Path("examples/results")}
 CONTROL = "random weights"
@@ -103,12 +102,7 @@ def summary(figures: dict[str, Any]) -> str:
 
 
 def auroc(scores: Tensor, pair: Tensor) -> float:
-    r"""The share of other pairs that score below the true one; ties count half.
-
-    Args:
-        scores (torch.Tensor): A score for each pair of objects, shape :math:`[n, n]`.
-        pair (torch.Tensor): The true pair of objects, shape :math:`[2]`.
-    """
+    r"""The share of other pairs that score below the true one; ties count half."""
     n = scores.size(0)
     both = scores + scores.t()
     first, second = torch.triu_indices(n, n, offset=1)

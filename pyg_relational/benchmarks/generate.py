@@ -6,9 +6,8 @@ from typing import Any
 
 import torch
 
-from pyg_relational.datasets.sort_of_clevr import SortOfCLEVR
-from pyg_relational.datasets.sort_of_clevr_questions import REPRESENTATIONS
-from pyg_relational.train.environment import hardware, versions
+from pyg_relational.datasets.sort_of_clevr import REPRESENTATIONS, SortOfCLEVR
+from pyg_relational.train.run_folder import hardware, versions
 
 
 def run(num_scenes: int = 10_000, repeats: int = 3) -> dict[str, Any]:

@@ -10,13 +10,13 @@ from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.benchmarks.ops.measure import in_turns, seconds
-from pyg_relational.datasets.stored import collate_ragged
+from pyg_relational._files import write_json
+from pyg_relational.benchmarks.harness import in_turns, seconds
+from pyg_relational.datasets.base import collate_ragged
 from pyg_relational.loader import StoredLoader
 from pyg_relational.loader.compare import check_same_batch
-from pyg_relational.train.environment import hardware, versions
-from pyg_relational.train.files import write_json
-from pyg_relational.train.tables import table_text
+from pyg_relational.train.results import table_text
+from pyg_relational.train.run_folder import hardware, versions
 
 FOLDERS = {False: Path("runs/benchmark-loader"), True: Path("examples/results")}
 FLOOR = 10
@@ -94,26 +94,14 @@ def run(
 
 
 def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text.
-
-    Args:
-        figures (dict): What :func:`run` returned.
-    """
+    """Return the table of a run as text."""
     return table_text(figures["table"])
 
 
 def scenes(
     number: int, fewest: int, most: int, relations: bool, seed: int
 ) -> InMemoryDataset:
-    """Return scenes with numbers for every object and relation, and a label.
-
-    Args:
-        number (int): How many.
-        fewest (int): Objects of a scene, at least.
-        most (int): Objects of a scene, at most.
-        relations (bool): Whether each pair of two objects is an edge.
-        seed (int): Their seed.
-    """
+    """Return scenes with numbers for every object and relation, and a label."""
     generator = torch.Generator().manual_seed(seed)
     objects = torch.randint(fewest, most + 1, (number,), generator=generator)
     rows: dict[str, Tensor] = {

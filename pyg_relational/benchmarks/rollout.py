@@ -9,23 +9,22 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
+from pyg_relational._checks import UsageError
+from pyg_relational._files import write_atomic, write_json
 from pyg_relational.datasets import PhysicalMotion
-from pyg_relational.datasets.physical_systems_simulator import (
+from pyg_relational.datasets.physical_simulator import (
+    FORCES,
     Array,
     Systems,
     energy,
     path_energy,
     simulate,
 )
-from pyg_relational.datasets.physical_systems_starts import FORCES
-from pyg_relational.nn.inputs import forward_arguments
-from pyg_relational.train.environment import hardware, versions
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import write_atomic, write_json
+from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.train.fit import build_data, build_module
+from pyg_relational.train.results import table_text
 from pyg_relational.train.run import configure, train
-from pyg_relational.train.run_folder import load_model, read_config
-from pyg_relational.train.tables import table_text
+from pyg_relational.train.run_folder import hardware, load_model, read_config, versions
 
 FOLDERS = {False: Path("runs/benchmark-rollout"), True: Path("examples/results")}
 RECIPE = "spring-motion"
@@ -104,20 +103,7 @@ def run(
 def roll_out(
     model: nn.Module, samples: list[Data], frame_time: float, frames: int
 ) -> dict[str, Array]:
-    """Returns relative errors of the energy, and how far the model is from the truth.
-
-    Args:
-        model (nn.Module): A forecaster of positions and velocities; its `horizon` is
-            set for the call.
-        samples (list[Data]): Samples of `PhysicalMotion` with as many masses each.
-        frame_time (float): Time between two frames.
-        frames (int): Frames to predict.
-
-    Returns:
-        dict[str, Array]: `model` and `simulator`, the absolute error of the energy
-        over that of the start, and `distance`, the mean distance of a mass from where
-        the simulator has it, each `[S, frames - 2]`: after 1 to `frames - 2` frames.
-    """
+    """Returns relative errors of the energy, and how far the model is from the truth."""
     (batch,) = DataLoader(samples, batch_size=len(samples))
     before = model.horizon
     model.horizon = frames  # type: ignore[assignment]
@@ -148,21 +134,12 @@ def roll_out(
 
 
 def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text.
-
-    Args:
-        figures (dict): What :func:`run` returned.
-    """
+    """Return the table of a run as text."""
     return table_text(figures["table"])
 
 
 def draw(path: Path, figures: dict[str, Any]) -> None:
-    """Draw the error of the energy against time, median and quartiles.
-
-    Args:
-        path (Path): The PNG file.
-        figures (dict): What :func:`run` returned.
-    """
+    """Draw the error of the energy against time, median and quartiles."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")

@@ -13,11 +13,11 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import from_networkx
 
-from pyg_relational.benchmarks.ops.measure import in_turns, peak_memory
+from pyg_relational._files import write_json
+from pyg_relational.benchmarks.harness import in_turns, peak_memory
 from pyg_relational.data import SceneEncoder
-from pyg_relational.train.environment import hardware, versions
-from pyg_relational.train.files import write_json
-from pyg_relational.train.tables import table_text
+from pyg_relational.train.results import table_text
+from pyg_relational.train.run_folder import hardware, versions
 
 FOLDERS = {False: Path("runs/benchmark-scenes"), True: Path("examples/results")}
 FLOOR = 5
@@ -89,21 +89,12 @@ def run(
 
 
 def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text.
-
-    Args:
-        figures (dict): What :func:`run` returned.
-    """
+    """Return the table of a run as text."""
     return table_text(figures["table"])
 
 
 def scenes(number: int, seed: int) -> Iterator[nx.DiGraph]:
-    """Yield scenes of 8 objects and all relations between them.
-
-    Args:
-        number (int): How many.
-        seed (int): Their seed.
-    """
+    """Yield scenes of 8 objects and all relations between them."""
     generator = random.Random(seed)
     for _ in range(number):
         graph = nx.DiGraph()

@@ -9,12 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pyg_relational.benchmarks.ops.measure import in_turns, peak_memory
+from pyg_relational._files import write_json
+from pyg_relational.benchmarks.harness import in_turns, peak_memory
 from pyg_relational.models import R2N2
 from pyg_relational.nn.sequences import Sequences
-from pyg_relational.train.environment import hardware, versions
-from pyg_relational.train.files import write_json
-from pyg_relational.train.tables import table_text
+from pyg_relational.train.results import table_text
+from pyg_relational.train.run_folder import hardware, versions
 
 FOLDERS = {False: Path("runs/benchmark-sequences"), True: Path("examples/results")}
 CHANNELS = 128
@@ -88,11 +88,7 @@ def run(
 
 
 def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text.
-
-    Args:
-        figures (dict): What :func:`run` returned.
-    """
+    """Return the table of a run as text."""
     return table_text(figures["table"])
 
 

@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from pyg_relational.train.environment import hardware, versions
+from pyg_relational.train.run_folder import hardware, versions
 
 _IMPORT = """
 import time

@@ -4,13 +4,11 @@ import statistics
 from pathlib import Path
 from typing import Any
 
-from pyg_relational.train.environment import hardware, versions
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import write_atomic, write_json
+from pyg_relational._checks import UsageError
+from pyg_relational._files import write_atomic, write_json
 from pyg_relational.train.fit import build_data, build_module, test
-from pyg_relational.train.results import shown, test_columns
-from pyg_relational.train.run_folder import load_model, read_config
-from pyg_relational.train.tables import table_text
+from pyg_relational.train.results import shown, table_text, test_columns
+from pyg_relational.train.run_folder import hardware, load_model, read_config, versions
 
 FOLDERS = {False: Path("runs/benchmark-steps"), True: Path("examples/results")}
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
@@ -81,21 +79,12 @@ def run(
 
 
 def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text.
-
-    Args:
-        figures (dict): What :func:`run` returned.
-    """
+    """Return the table of a run as text."""
     return table_text(figures["table"])
 
 
 def draw(path: Path, figures: dict[str, Any]) -> None:
-    """Draw every score against the number of steps.
-
-    Args:
-        path (Path): The PNG file.
-        figures (dict): What :func:`run` returned.
-    """
+    """Draw every score against the number of steps."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")

@@ -1,21 +1,26 @@
 """Graphs that change over time, and how they come from other forms."""
 
-from pyg_relational.data.dense_series import from_dense_series, to_dense_series
-from pyg_relational.data.networkx_snapshots import from_networkx_snapshots
-from pyg_relational.data.relations_pairs import (
+from pyg_relational.data.relations import (
     Predicate,
     pair_relations,
     predicate,
     triple_relations,
     typed_edges,
 )
-from pyg_relational.data.scene_values import SceneError
-from pyg_relational.data.scenes import SceneEncoder
-from pyg_relational.data.signals import from_signal
-from pyg_relational.data.snapshots import from_snapshots, to_snapshots
-from pyg_relational.data.temporal import TemporalGraph
-from pyg_relational.data.trajectories import from_trajectories
-from pyg_relational.data.windows import windows
+from pyg_relational.data.scenes.encoder import SceneEncoder
+from pyg_relational.data.scenes.scan import SceneError
+from pyg_relational.data.snapshots import (
+    from_networkx_snapshots,
+    from_signal,
+    from_snapshots,
+    to_snapshots,
+)
+from pyg_relational.data.temporal import (
+    TemporalGraph,
+    from_dense_series,
+    to_dense_series,
+)
+from pyg_relational.data.trajectories import from_trajectories, windows
 
 __all__ = [
     "Predicate",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from pyg_relational.data.relations_columns import Attribute, Objects
-from pyg_relational.data.relations_pairs import Predicate
+from pyg_relational._checks import check_choice
+from pyg_relational.data.relations import Attribute, Objects, Predicate
 
 
 def larger(attribute: str = "size", margin: float = 0.0) -> Predicate:
@@ -17,37 +17,20 @@ def larger(attribute: str = "size", margin: float = 0.0) -> Predicate:
 
     With the same margin :func:`larger`, :func:`smaller` and the tolerance of
     :func:`same` share out all pairs: just one of them holds. Without a margin, equal
-    values are neither larger nor smaller.
-
-    Args:
-        attribute (str): What is compared; it must have one column. Values standardised
-            by a positive scale keep their order. (default: :obj:`"size"`)
-        margin (float): In units of the attribute. (default: :obj:`0.0`)
-    """
+    values are neither larger nor smaller."""
     name = "larger" if attribute == "size" else f"larger_{attribute}"
     return Predicate(name, 2, _exceeds(attribute, None, margin))
 
 
 def smaller(attribute: str = "size", margin: float = 0.0) -> Predicate:
-    r"""The inverse of :func:`larger`: :math:`b - a > m`.
-
-    Args:
-        attribute (str): As in :func:`larger`. (default: :obj:`"size"`)
-        margin (float): As in :func:`larger`. (default: :obj:`0.0`)
-    """
+    r"""The inverse of :func:`larger`: :math:`b - a > m`."""
     name = "smaller" if attribute == "size" else f"smaller_{attribute}"
     return _swapped(name, larger(attribute, margin))
 
 
 def same(attribute: str, tolerance: float = 0.0) -> Predicate:
     r"""Two objects have the same value: no column of the attribute differs by more than
-    a tolerance. With a tolerance it is not transitive.
-
-    Args:
-        attribute (str): What is compared, numbers or categories in one or more
-            columns.
-        tolerance (float): In units of the attribute. (default: :obj:`0.0`)
-    """
+    a tolerance. With a tolerance it is not transitive."""
     limit = _limit("tolerance", tolerance)
 
     def function(a: Objects, b: Objects) -> Tensor:
@@ -59,13 +42,7 @@ def same(attribute: str, tolerance: float = 0.0) -> Predicate:
 
 def right_of(position: Attribute = "position", margin: float = 0.0) -> Predicate:
     r"""The first coordinate of :math:`a` exceeds that of :math:`b`, by more than a
-    margin.
-
-    Args:
-        position (str or tuple of str): The attribute whose columns are the
-            coordinates, or an attribute for each. (default: :obj:`"position"`)
-        margin (float): In units of the position. (default: :obj:`0.0`)
-    """
+    margin."""
     return Predicate("right_of", 2, _exceeds(position, 0, margin))
 
 
@@ -78,15 +55,7 @@ def above(
     position: Attribute = "position", margin: float = 0.0, y_down: bool = False
 ) -> Predicate:
     r"""The second coordinate of :math:`a` exceeds that of :math:`b`, by more than a
-    margin.
-
-    Args:
-        position (str or tuple of str): As in :func:`right_of`.
-            (default: :obj:`"position"`)
-        margin (float): As in :func:`right_of`. (default: :obj:`0.0`)
-        y_down (bool): Whether the second coordinate grows downwards, as in images.
-            (default: :obj:`False`)
-    """
+    margin."""
     upwards = Predicate("above", 2, _exceeds(position, 1, margin))
     return _swapped("above", upwards) if y_down else upwards
 
@@ -100,14 +69,7 @@ def below(
 
 def near(distance: float, position: Attribute = "position") -> Predicate:
     r"""Two objects are at most a distance apart:
-    :math:`\Vert \mathbf{p}_a - \mathbf{p}_b \Vert \leq d`.
-
-    Args:
-        distance (float): In units of the position, which must not have been
-            standardised if these are to mean anything.
-        position (str or tuple of str): As in :func:`right_of`.
-            (default: :obj:`"position"`)
-    """
+    :math:`\Vert \mathbf{p}_a - \mathbf{p}_b \Vert \leq d`."""
     limit = _limit("distance", distance)
 
     def function(a: Objects, b: Objects) -> Tensor:
@@ -124,15 +86,7 @@ def inside(
     :math:`|p_a - p_b| + (s_a - s_b) / 2 \leq t`. Equal boxes are inside each other.
 
     Objects fill boxes along the axes, with the centre :math:`\mathbf{p}` and the
-    lengths :math:`\mathbf{s}`; both must be in the same units, not standardised.
-
-    Args:
-        position (str or tuple of str): The centres, as in :func:`right_of`.
-            (default: :obj:`"position"`)
-        size (str or tuple of str): The length of a box along every axis, one column,
-            or along each, as many columns as coordinates. (default: :obj:`"size"`)
-        tolerance (float): How far a box may stick out. (default: :obj:`0.0`)
-    """
+    lengths :math:`\mathbf{s}`; both must be in the same units, not standardised."""
     limit = _limit("tolerance", tolerance)
 
     def function(a: Objects, b: Objects) -> Tensor:
@@ -146,15 +100,7 @@ def touching(
     position: Attribute = "position", size: Attribute = "size", tolerance: float = 1e-6
 ) -> Predicate:
     r"""The boxes of two objects meet, but do not overlap: the largest gap along an
-    axis, :math:`|p_a - p_b| - (s_a + s_b) / 2`, is zero up to a tolerance.
-
-    Args:
-        position (str or tuple of str): As in :func:`inside`.
-            (default: :obj:`"position"`)
-        size (str or tuple of str): As in :func:`inside`. (default: :obj:`"size"`)
-        tolerance (float): The largest gap or overlap; computed positions seldom meet
-            exactly. (default: :obj:`1e-6`)
-    """
+    axis, :math:`|p_a - p_b| - (s_a + s_b) / 2`, is zero up to a tolerance."""
     limit = _limit("tolerance", tolerance)
     return Predicate(
         "touching", 2, lambda a, b: _gap(a, b, position, size).abs() <= limit
@@ -165,14 +111,7 @@ def overlapping(
     position: Attribute = "position", size: Attribute = "size", tolerance: float = 1e-6
 ) -> Predicate:
     r"""The boxes of two objects share more than their border: with the same tolerance,
-    what overlaps does not touch.
-
-    Args:
-        position (str or tuple of str): As in :func:`inside`.
-            (default: :obj:`"position"`)
-        size (str or tuple of str): As in :func:`inside`. (default: :obj:`"size"`)
-        tolerance (float): As in :func:`touching`. (default: :obj:`1e-6`)
-    """
+    what overlaps does not touch."""
     limit = _limit("tolerance", tolerance)
     return Predicate("overlapping", 2, lambda a, b: _gap(a, b, position, size) < -limit)
 
@@ -182,13 +121,7 @@ def between(position: Attribute = "position", width: float = 0.25) -> Predicate:
     falls inside the segment from :math:`b` to :math:`c`, and it is no farther from
     the segment than :obj:`width` times the segment's length.
 
-    Nothing is between two objects at the same place.
-
-    Args:
-        position (str or tuple of str): As in :func:`right_of`.
-            (default: :obj:`"position"`)
-        width (float): The share of the segment's length. (default: :obj:`0.25`)
-    """
+    Nothing is between two objects at the same place."""
     limit = _limit("width", width)
 
     def function(a: Objects, b: Objects, c: Objects) -> Tensor:
@@ -255,3 +188,61 @@ def _limit(name: str, value: float) -> float:
     if not isinstance(value, int | float) or not 0 <= value < math.inf:
         raise ValueError(f"'{name}' must be a number of at least 0 (got {value!r})")
     return value
+
+
+# Predicates by their names.
+
+
+NAMED: dict[str, Callable[[], Predicate]] = {
+    "above": above,
+    "below": below,
+    "between": between,
+    "inside": inside,
+    "larger": larger,
+    "left_of": left_of,
+    "overlapping": overlapping,
+    "right_of": right_of,
+    "smaller": smaller,
+    "touching": touching,
+}
+_OF_ATTRIBUTE: dict[str, Callable[[str], Predicate]] = {
+    "same": same,
+    "larger": larger,
+    "smaller": smaller,
+}
+
+
+def named_predicates(names: Sequence[str | Predicate]) -> list[Predicate]:
+    r"""Finds predicates by their names, with their default arguments."""
+    if isinstance(names, str | Predicate):
+        raise TypeError(f"'predicates' must be a list (got {names!r}); pass [...]")
+    found = [_named(name) for name in names]
+    every = [item.name for item in found]
+    for name in every:
+        if every.count(name) > 1:
+            raise ValueError(
+                f"'predicates' must have different names (got '{name}' "
+                f"{every.count(name)} times); rename one with "
+                f"'dataclasses.replace(predicate, name=...)'"
+            )
+    return found
+
+
+def _named(name: str | Predicate) -> Predicate:
+    if isinstance(name, Predicate):
+        return name
+    if not isinstance(name, str):
+        hint = "; call it" if name in [*NAMED.values(), near, same] else ""
+        raise TypeError(
+            f"'predicates' must hold names or predicates (got {name!r}){hint}"
+        )
+    if name == "near":
+        raise ValueError(
+            "'near' needs a distance; pass 'near(distance)' of "
+            "pyg_relational.data.predicates instead of its name"
+        )
+    kind, _, attribute = name.partition("_")
+    if attribute and kind in _OF_ATTRIBUTE:
+        return _OF_ATTRIBUTE[kind](attribute)
+    check_choice(name, [*NAMED, "same_<attribute>"], "predicates")
+    return NAMED[name]()

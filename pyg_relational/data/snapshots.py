@@ -1,22 +1,166 @@
 """Temporal graphs from lists of PyG graphs, one a frame, and back."""
 
-from collections.abc import Iterable, Sequence
-from typing import Any
+from __future__ import annotations
 
+import copy
+from collections.abc import Callable, Hashable, Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from pyg_relational.data.snapshot_parts import (
-    check_snapshot,
-    check_times,
-    edge_features,
-    is_empty,
-    joined,
-    read_ids,
-    same_everywhere,
-)
-from pyg_relational.data.temporal import TemporalGraph
+from pyg_relational.data.temporal import TemporalGraph, described
+
+if TYPE_CHECKING:
+    import networkx as nx
+
+
+# What is read from snapshots, and what they have to fulfil together.
+
+
+IDS = ("node_id", "n_id")
+
+
+def is_empty(snapshot: Data) -> bool:
+    """Returns whether a snapshot has no nodes."""
+    x = snapshot.x
+    if isinstance(x, Tensor) and x.dim() == 2:
+        return x.size(0) == 0
+    names = ("x", "edge_index", *IDS)
+    return not any(name in snapshot for name in names) and not snapshot.get("num_nodes")
+
+
+def check_snapshot(number: int, snapshot: Any) -> None:
+    """Raises a `ValueError` unless a snapshot has features and edges that fit."""
+    if not isinstance(snapshot, Data):
+        raise ValueError(
+            f"'snapshots' must be of torch_geometric.data.Data (got "
+            f"{type(snapshot).__name__} at frame {number})"
+        )
+    x, edges = snapshot.x, snapshot.edge_index
+    if is_empty(snapshot) and edges is None:
+        return
+    if not isinstance(x, Tensor) or x.dim() != 2:
+        raise ValueError(
+            f"'x' must have shape [N, F] in each snapshot (got "
+            f"{'none' if x is None else described(x)} at frame {number})"
+        )
+    if edges is None:
+        return
+    if edges.dim() != 2 or edges.size(0) != 2:
+        raise ValueError(
+            f"'edge_index' must have shape [2, E] (got {list(edges.shape)} at frame "
+            f"{number})"
+        )
+    outside = (edges < 0) | (edges >= x.size(0))
+    if bool(outside.any()):
+        raise ValueError(
+            f"'edge_index' must join nodes of its snapshot (got node "
+            f"{int(edges[outside][0])} of {x.size(0)} at frame {number})"
+        )
+    features = edge_features(snapshot)
+    if features is not None and features.size(0) != edges.size(1):
+        raise ValueError(
+            f"'edge_attr' must have one row for each of {edges.size(1)} edges (got "
+            f"{features.size(0)} at frame {number})"
+        )
+
+
+def check_times(times: Sequence[float] | Tensor, frames: int) -> Tensor:
+    """Returns the times as a tensor; raises a `ValueError` unless they ascend."""
+    out = torch.as_tensor(times)
+    if out.shape != (frames,):
+        raise ValueError(
+            f"'times' must have one entry for each of {frames} frames (got "
+            f"{described(out)})"
+        )
+    late = (~(out[1:] > out[:-1])).nonzero().flatten()
+    if late.numel():
+        frame = int(late[0]) + 1
+        raise ValueError(
+            f"frames out of order: 'times' must ascend (got {out[frame].item()} at "
+            f"frame {frame} after {out[frame - 1].item()}); sort the snapshots"
+        )
+    return out
+
+
+def read_ids(filled: Mapping[int, Data]) -> tuple[Tensor, Tensor]:
+    """Returns the node of each row of all snapshots and the id of each node."""
+    parts = []
+    for name in IDS:
+        if same_everywhere(filled, name):
+            parts = [s[name] for s in filled.values()]
+            break
+    if not parts:
+        return _ids_by_order(filled)
+    for (frame, snapshot), part in zip(filled.items(), parts, strict=True):
+        if not isinstance(part, Tensor) or part.shape != snapshot.x.shape[:1]:
+            raise ValueError(
+                f"'{name}' must be a tensor with one id for each of "
+                f"{snapshot.x.size(0)} nodes (got {described(part)} at frame {frame})"
+            )
+        values, count = part.unique(return_counts=True)
+        if bool((count > 1).any()):
+            raise ValueError(
+                f"'{name}' must not repeat in a frame (got id "
+                f"{values[count > 1][0].item()} {int(count.max())} times at frame "
+                f"{frame})"
+            )
+    ids, names = torch.cat(parts).unique(return_inverse=True)
+    return names, ids
+
+
+def _ids_by_order(filled: Mapping[int, Data]) -> tuple[Tensor, Tensor]:
+    sizes = {frame: s.x.size(0) for frame, s in filled.items()}
+    first, frame = next(iter(sizes)), max(sizes, key=lambda f: sizes[f])
+    smallest = min(sizes, key=lambda f: sizes[f])
+    if sizes[frame] != sizes[smallest]:
+        other = frame if sizes[frame] != sizes[first] else smallest
+        raise ValueError(
+            f"'node_id' is needed where snapshots differ in their number of nodes (got "
+            f"{sizes[first]} at frame {first} and {sizes[other]} at frame {other})"
+        )
+    ids = torch.arange(sizes[first], device=filled[first].x.device)
+    return ids.repeat(len(sizes)), ids
+
+
+def edge_features(snapshot: Data) -> Tensor | None:
+    """Returns the features of a snapshot's edges, `[E, D]`, or its weights, `[E, 1]`."""
+    value = snapshot.get("edge_attr")
+    value = snapshot.get("edge_weight") if value is None else value
+    if value is None:
+        return None
+    return value.unsqueeze(-1) if value.dim() == 1 else value
+
+
+def same_everywhere(
+    filled: Mapping[int, Data], name: str, read: Callable[[Data], Any] | None = None
+) -> bool:
+    """Returns whether all snapshots have something; raises a `ValueError` where only
+    some do."""
+    found = {t: s.get(name) if read is None else read(s) for t, s in filled.items()}
+    without = [frame for frame, value in found.items() if value is None]
+    if without and len(without) < len(filled):
+        raise ValueError(
+            f"'{name}' must be in all snapshots or in none (got none at frame "
+            f"{without[0]})"
+        )
+    return not without
+
+
+def joined(parts: Sequence[Tensor], name: str) -> Tensor:
+    """Returns the rows of all snapshots one after the other."""
+    # What has no rows may have no width either.
+    rows = [part for part in parts if part.size(0)] or list(parts[:1])
+    widths = sorted({tuple(part.shape[1:]) for part in rows})
+    if len(widths) > 1:
+        raise ValueError(
+            f"'{name}' must be as wide in all snapshots (got rows of shape "
+            f"{list(widths[0])} and of {list(widths[1])})"
+        )
+    return torch.cat(rows)
 
 
 def from_snapshots(
@@ -188,3 +332,146 @@ def _repeated(counts: dict[int, int], device: torch.device) -> Tensor:
 def _is_of_nodes(snapshot: Data) -> bool:
     y = snapshot.y
     return isinstance(y, Tensor) and y.dim() > 0 and y.size(0) == snapshot.x.size(0)
+
+
+# Temporal graphs from the signals of PyTorch Geometric Temporal.
+
+
+def from_signal(signal: Iterable[Data]) -> TemporalGraph:
+    r"""Turns a signal of PyTorch Geometric Temporal, such as a
+    :obj:`StaticGraphTemporalSignal` or a :obj:`DynamicGraphTemporalSignal`, into a
+    temporal graph.
+
+    Signals are told by what they have, so that package is not needed. A signal with
+    one :obj:`edge_index` for all frames gives static edges, any other edges with
+    times. Its targets, where there are any, are :obj:`y` of shape :math:`[N, T, *]`.
+    To forecast the features of the next frames instead, use :func:`windows`.
+
+    Args:
+        signal (iterable of torch_geometric.data.Data): The signal.
+
+    Raises:
+        ValueError: As in :func:`from_snapshots`, or if the signal is heterogeneous.
+    """
+    frames = list(signal)
+    if getattr(signal, "edge_index", None) is None:
+        return from_snapshots(frames)
+    bare = []
+    for number, frame in enumerate(frames):
+        check_snapshot(number, frame)
+        bare.append(copy.copy(frame))
+        for name in ("edge_index", "edge_attr", "edge_weight"):
+            if name in bare[-1]:
+                del bare[-1][name]
+    out = from_snapshots(bare)
+    out.edge_index = frames[0].edge_index
+    features = edge_features(frames[0])
+    if features is not None:
+        out.edge_attr = features
+    return out
+
+
+# Temporal graphs from lists of NetworkX graphs, one a frame.
+
+
+def from_networkx_snapshots(
+    graphs: Iterable[nx.Graph],
+    node_attrs: Sequence[str],
+    edge_attrs: Sequence[str] = (),
+    times: Sequence[float] | Tensor | None = None,
+) -> TemporalGraph:
+    r"""Joins NetworkX graphs, one a frame, to one temporal graph.
+
+    Nodes of the same name are the same node; they may come and go. An edge of an
+    undirected graph becomes one in each direction. A graph without nodes is an empty
+    frame.
+
+    Args:
+        graphs (iterable of networkx.Graph): The graphs, in time order.
+        node_attrs (sequence of str): The attributes of nodes that make up
+            :obj:`x`, numbers or vectors, side by side in this order.
+        edge_attrs (sequence of str): Likewise of edges, for :obj:`edge_attr`.
+            (default: :obj:`()`)
+        times (sequence of float or torch.Tensor, optional): When each frame was taken,
+            ascending, kept as :obj:`frame_time`. (default: :obj:`None`)
+
+    Returns:
+        TemporalGraph: Nodes in the order in which they first appear, their names in
+        the list :obj:`node_names`; each edge with its :obj:`edge_time`.
+
+    Raises:
+        ValueError: If there is no graph with nodes, frames are out of order, an
+            attribute is missing, not numeric, or not as wide as elsewhere; node or
+            edge and frame are named.
+    """
+    names: dict[Hashable, int] = {}
+    snapshots = [
+        _networkx_snapshot(graph, number, node_attrs, edge_attrs, names)
+        for number, graph in enumerate(graphs)
+    ]
+    if not names:
+        raise ValueError("'graphs' must hold a graph with nodes (got none)")
+    out = from_snapshots(snapshots, times)
+    out.node_names = list(names)
+    return out
+
+
+def _networkx_snapshot(
+    graph: nx.Graph,
+    number: int,
+    node_attrs: Sequence[str],
+    edge_attrs: Sequence[str],
+    names: dict[Hashable, int],
+) -> Data:
+    if graph.number_of_nodes() == 0:
+        return Data()
+    place = {node: i for i, node in enumerate(graph)}
+    rows = [
+        _features(values, node_attrs, f"node {node!r} of frame {number}")
+        for node, values in graph.nodes(data=True)
+    ]
+    ends, features = [], []
+    for source, target, values in graph.edges(data=True):
+        what = f"edge {(source, target)!r} of frame {number}"
+        row = _features(values, edge_attrs, what)
+        ways = [(source, target), (target, source)]
+        if graph.is_directed() or source == target:
+            ways = ways[:1]
+        ends += [(place[a], place[b]) for a, b in ways]
+        features += [row] * len(ways)
+    out = Data(
+        x=_stacked(rows, "node_attrs", number),
+        node_id=torch.tensor([names.setdefault(n, len(names)) for n in graph]),
+        edge_index=torch.tensor(ends, dtype=torch.long).view(-1, 2).t(),
+    )
+    if edge_attrs:
+        out.edge_attr = _stacked(features, "edge_attrs", number)
+    return out
+
+
+def _features(values: Mapping[str, Any], attrs: Sequence[str], what: str) -> np.ndarray:
+    """Returns the attributes of a node or an edge side by side."""
+    parts = [np.empty(0)]
+    for name in attrs:
+        if name not in values:
+            known = ", ".join(repr(n) for n in values) or "no attribute"
+            raise ValueError(f"{what} must have the attribute '{name}' (got {known})")
+        try:
+            parts.append(np.asarray(values[name], dtype=np.float64).ravel())
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"'{name}' of {what} must be a number or a vector of them (got "
+                f"{values[name]!r})"
+            ) from error
+    return np.concatenate(parts)
+
+
+def _stacked(rows: list[np.ndarray], attrs: str, number: int) -> Tensor:
+    widths = sorted({row.size for row in rows})
+    if len(widths) > 1:
+        raise ValueError(
+            f"'{attrs}' must be as wide everywhere (got {widths[0]} and {widths[-1]} "
+            f"numbers in frame {number})"
+        )
+    dense = np.stack(rows) if rows else np.empty((0, 0))
+    return torch.from_numpy(dense).to(torch.get_default_dtype())

@@ -1,16 +1,284 @@
 """Graphs that change over time."""
 
 import warnings
+from collections.abc import Sequence
 from typing import Any
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.data import size_repr
+from torch_geometric.data.storage import GlobalStorage
+from torch_geometric.data.view import ItemsView, KeysView, ValuesView
 
-from pyg_relational.data.temporal_checks import check_edges, check_ids, check_values
-from pyg_relational.data.temporal_storage import KEPT, ROWS, TemporalStorage
-from pyg_relational.ops import gather_sets
+from pyg_relational.ops import batch_to_ptr, gather_sets, to_dense
+
+# What is seen as [N, T, *] and kept as [N * T, *], so that graphs of any length batch.
+ROWS = {"x": "x_steps", "mask": "mask_steps"}
+# Without these, nobody knows which node and frame a row is of.
+KEPT = ("x_steps", "mask_steps", "num_frames", "node_id")
+
+
+class TemporalStorage(GlobalStorage):
+    """Attributes of one temporal graph or of a batch of them.
+
+    `x` and `mask` are views: read, they are built from the rows; written, they are
+    taken apart. PyG's own transforms and methods go through here and cannot mistake
+    the rows for attributes of nodes or edges, whatever their number.
+    """
+
+    def __getitem__(self, key: str) -> Any:
+        if key not in ROWS:
+            return super().__getitem__(key)
+        rows = super().__getitem__(ROWS[key])
+        frames, longest = self._measure(rows)
+        shape = (frames.numel(), longest, *rows.shape[1:])
+        if rows.size(0) == shape[0] * shape[1]:
+            return rows.view(shape)
+        dense = rows.new_zeros(shape)
+        dense[_inside(frames, longest)] = rows
+        return dense
+
+    def __setitem__(self, key: str, value: Any) -> None:
+        if key not in ROWS:
+            super().__setitem__(key, value)
+            return
+        if "num_frames" not in self._mapping:
+            raise ValueError(
+                f"'{key}' cannot be assigned, the graph has no 'x' yet; build it with "
+                f"'TemporalGraph(x=x, mask=mask)'"
+            )
+        if value is None:
+            raise ValueError(
+                f"'{key}' must stay: build a graph with what is to be left"
+            )
+        frames, longest = self._measure(self._mapping[ROWS[key]])
+        if key == "mask" and value.dtype != torch.bool:
+            raise ValueError(f"'mask' must be of dtype bool (got {value.dtype})")
+        if value.shape[:2] != (frames.numel(), longest):
+            raise ValueError(
+                f"'{key}' must have one row for each of {frames.numel()} nodes and "
+                f"{longest} frames (got shape {list(value.shape)})"
+            )
+        super().__setitem__(ROWS[key], value[_inside(frames, longest)])
+
+    def __contains__(self, key: object) -> bool:
+        if key in ROWS:
+            return ROWS[str(key)] in self._mapping and self._is_complete()
+        return key in self._mapping
+
+    def __delitem__(self, key: str) -> None:
+        if key in ROWS:
+            self[key] = None
+        super().__delitem__(key)
+
+    def get(self, key: str, value: Any | None = None) -> Any:
+        """Returns an attribute, or `value` where it is missing."""
+        if key in ROWS:
+            return self[key] if key in self else value  # noqa: SIM401
+        return super().get(key, value)
+
+    def keys(self, *args: str) -> KeysView:
+        """Returns the names of all attributes, or of those named."""
+        return KeysView(self._mapping, *_flat(args))
+
+    def values(self, *args: str) -> ValuesView:
+        """Returns all attributes, or those named."""
+        return ValuesView(self._mapping, *_flat(args))
+
+    def items(self, *args: str) -> ItemsView:
+        """Returns names and attributes, of all or of those named."""
+        return ItemsView(self._mapping, *_flat(args))
+
+    @property
+    def num_node_features(self) -> int:
+        """The number of features of a node at a frame."""
+        rows = self._mapping.get("x_steps")
+        return 0 if rows is None else rows.size(-1)
+
+    def is_node_attr(self, key: str) -> bool:
+        """Returns whether an attribute has one row for each node."""
+        return not _is_of_frames(key) and super().is_node_attr(key)
+
+    def is_edge_attr(self, key: str) -> bool:
+        """Returns whether an attribute has one row for each edge."""
+        return not _is_of_frames(key) and super().is_edge_attr(key)
+
+    def coalesce(self, reduce: str = "sum") -> "TemporalStorage":
+        """Merges edges between the same nodes, unless they have times."""
+        if "edge_time" in self._mapping:
+            raise ValueError(
+                "'edge_time' is set: edges between the same nodes at different frames "
+                "are different edges and cannot be merged"
+            )
+        return super().coalesce(reduce)
+
+    def frames_of_nodes(self) -> Tensor:
+        """Returns the number of frames of each node's graph, `[N]`."""
+        missing = [name for name in KEPT[2:] if name not in self._mapping]
+        if missing:
+            raise ValueError(
+                f"'{missing[0]}' is missing, without which rows belong to no node; "
+                f"leave it out of 'exclude_keys'"
+            )
+        frames = self._mapping["num_frames"]
+        if frames.numel() == 1:
+            return frames.expand(self._mapping["node_id"].size(0))
+        if "batch" not in self._mapping:
+            raise ValueError(
+                f"'x' and 'mask' of {frames.numel()} graphs that are stored one after "
+                f"another cannot be told apart; take a graph, 'dataset[i]', or make a "
+                f"batch of them"
+            )
+        return frames[self._mapping["batch"]]
+
+    def _is_complete(self) -> bool:
+        frames = self._mapping.get("num_frames")
+        if frames is None or "node_id" not in self._mapping:
+            return False
+        return frames.numel() == 1 or "batch" in self._mapping
+
+    def _measure(self, rows: Tensor) -> tuple[Tensor, int]:
+        """Returns the number of frames of each node and that of the longest graph."""
+        frames = self.frames_of_nodes()
+        # Of graphs without nodes, the number of frames still counts.
+        longest = self._mapping["num_frames"].max()
+        # Read together: on an accelerator each reading waits.
+        total, size = torch.stack([frames.sum(), longest]).tolist()
+        if rows.size(0) != total:
+            raise ValueError(
+                f"'x' and 'mask' must have one row for each node and frame, {total} "
+                f"(got {rows.size(0)}); nodes were chosen without their frames: use "
+                f"'graph.subgraph(nodes)'"
+            )
+        return frames, size
+
+
+def _flat(names: tuple[str, ...]) -> tuple[str, ...]:
+    return tuple(ROWS.get(name, name) for name in names)
+
+
+def _inside(frames: Tensor, longest: int) -> Tensor:
+    """Where a padded row is of a frame that its graph has, `[N, longest]`."""
+    return torch.arange(longest, device=frames.device) < frames.unsqueeze(1)
+
+
+def _is_of_frames(key: str) -> bool:
+    return key in (*ROWS.values(), "num_frames") or key.startswith("frame_")
+
+
+# What a temporal graph has to fulfil; each check names the argument that does not.
+
+
+def check_values(x: Any, mask: Any) -> None:
+    """Raises a `ValueError` unless `x` is `[N, T, F]` and `mask` says of each node and
+    frame whether it is observed."""
+    if not isinstance(x, Tensor) or x.dim() != 3:
+        raise ValueError(
+            f"'x' must be a tensor of shape [N, T, F] (got {described(x)})"
+        )
+    if not isinstance(mask, Tensor) or mask.dtype != torch.bool:
+        kind = mask.dtype if isinstance(mask, Tensor) else type(mask).__name__
+        raise ValueError(f"'mask' must be a tensor of dtype bool (got {kind})")
+    if mask.shape != x.shape[:2]:
+        raise ValueError(
+            f"'mask' must say of each node and frame whether it is observed, shape "
+            f"{list(x.shape[:2])} (got {list(mask.shape)})"
+        )
+
+
+def check_ids(node_id: Any, nodes: int, batch: Tensor | None = None) -> None:
+    """Raises a `ValueError` unless each node has an id that no other one of its graph
+    has."""
+    if not isinstance(node_id, Tensor) or node_id.shape != (nodes,):
+        raise ValueError(
+            f"'node_id' must be a tensor with one id for each of {nodes} nodes (got "
+            f"{described(node_id)})"
+        )
+    graph = torch.zeros_like(node_id) if batch is None else batch
+    pairs, count = torch.stack([graph, node_id]).unique(dim=1, return_counts=True)
+    if bool((count > 1).any()):
+        first = int((count > 1).nonzero()[0])
+        raise ValueError(
+            f"'node_id' must not repeat: a node has one row in 'x' (got id "
+            f"{pairs[1, first].item()} {int(count[first])} times)"
+        )
+
+
+def check_edges(
+    edge_index: Any,
+    edge_time: Any,
+    edge_attr: Any,
+    mask: Tensor,
+    frames: Tensor | None = None,
+) -> None:
+    """Raises a `ValueError` unless edges join nodes of the graph, and edges with a time
+    nodes that are observed at it."""
+    named = {"edge_time": edge_time, "edge_attr": edge_attr}
+    if edge_index is None:
+        for name, value in named.items():
+            if value is not None:
+                raise ValueError(f"'{name}' needs 'edge_index', the edges it is of")
+        return
+    if not isinstance(edge_index, Tensor) or edge_index.dim() != 2:
+        raise ValueError(
+            f"'edge_index' must be a tensor of shape [2, E] (got "
+            f"{described(edge_index)})"
+        )
+    if edge_index.size(0) != 2:
+        raise ValueError(
+            f"'edge_index' must have shape [2, E] (got {list(edge_index.shape)})"
+        )
+    _check_range("edge_index", edge_index, mask.size(0), "nodes")
+    for name, value in named.items():
+        rows = value.shape[:1] if isinstance(value, Tensor) else None
+        if value is not None and rows != edge_index.shape[1:]:
+            raise ValueError(
+                f"'{name}' must be a tensor with a row for each of "
+                f"{edge_index.size(1)} edges (got {described(value)})"
+            )
+    if edge_time is not None:
+        _check_times(edge_index, edge_time, mask, frames)
+
+
+def _check_times(
+    edge_index: Tensor, edge_time: Tensor, mask: Tensor, frames: Tensor | None
+) -> None:
+    if edge_time.dim() != 1:
+        raise ValueError(
+            f"'edge_time' must have shape [E] (got {list(edge_time.shape)})"
+        )
+    size: int | Tensor = mask.size(1)
+    if frames is not None:
+        size = frames[edge_index[0]]
+    _check_range("edge_time", edge_time, size, "frames")
+    absent = ~mask[edge_index, edge_time]
+    if bool(absent.any()):
+        end, edge = absent.nonzero()[0].tolist()
+        raise ValueError(
+            f"'edge_index' must join nodes that are observed at the frame of the edge "
+            f"(got edge {edge} at frame {int(edge_time[edge])}, where node "
+            f"{int(edge_index[end, edge])} is absent); leave the edge out, or set "
+            f"'mask' there"
+        )
+
+
+def _check_range(name: str, value: Tensor, size: int | Tensor, what: str) -> None:
+    if value.dtype != torch.long:
+        raise ValueError(f"'{name}' must be of dtype int64 (got {value.dtype})")
+    outside = (value < 0) | (value >= size)
+    if bool(outside.any()):
+        size = int(torch.as_tensor(size).expand_as(value)[outside][0])
+        raise ValueError(
+            f"'{name}' must name one of {size} {what}, counted from 0 (got "
+            f"{int(value[outside][0])})"
+        )
+
+
+def described(value: Any) -> str:
+    """Returns the shape of a value, or its type where it has none."""
+    shape = getattr(value, "shape", None)
+    return type(value).__name__ if shape is None else f"shape {list(shape)}"
 
 
 class TemporalGraph(Data):
@@ -232,3 +500,93 @@ def _check_kept(given: dict[str, Any]) -> None:
             f"'x_steps' must have one row for each of {nodes} nodes and "
             f"{int(frames)} frames (got {rows})"
         )
+
+
+# Temporal graphs from dense batches of series, and back.
+
+
+def from_dense_series(
+    x: Tensor, mask: Tensor | None = None, **targets: Tensor | Sequence[Any]
+) -> list[TemporalGraph]:
+    r"""Splits a dense batch of series into graphs, one a sample.
+
+    Frames after the last one with an observed node, and nodes that are never
+    observed, are padding and are left out; :obj:`node_id` is the place of a node in
+    the dense batch. A frame between others that nothing is observed in stays, empty.
+
+    Args:
+        x (torch.Tensor): Features, :math:`[B, T, N, F]`.
+        mask (torch.Tensor, optional): Whether a node is observed,
+            :math:`[B, T, N]`; always by default. (default: :obj:`None`)
+        **targets (torch.Tensor or sequence): Further attributes with one entry a
+            sample, such as :obj:`y`.
+
+    Raises:
+        ValueError: If shapes do not fit.
+    """
+    if not isinstance(x, Tensor) or x.dim() != 4:
+        shape = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
+        raise ValueError(f"'x' must be a tensor of shape [B, T, N, F] (got {shape})")
+    if mask is None:
+        mask = torch.ones(x.shape[:3], dtype=torch.bool, device=x.device)
+    if mask.shape != x.shape[:3] or mask.dtype != torch.bool:
+        raise ValueError(
+            f"'mask' must be boolean of shape {list(x.shape[:3])} (got shape "
+            f"{list(mask.shape)}, dtype {mask.dtype})"
+        )
+    for name, value in targets.items():
+        if len(value) != x.size(0):
+            raise ValueError(
+                f"'{name}' must have one entry for each of {x.size(0)} samples (got "
+                f"{len(value)})"
+            )
+    graphs = []
+    for sample in range(x.size(0)):
+        own = {name: _entry(value[sample]) for name, value in targets.items()}
+        graphs.append(_graph(x[sample], mask[sample], own))
+    return graphs
+
+
+def to_dense_series(batch: TemporalGraph) -> tuple[Tensor, Tensor]:
+    r"""Pads the graphs of a batch to one dense batch of series; the inverse of
+    :func:`from_dense_series` where padding comes last.
+
+    Edges and targets are not part of it.
+
+    Args:
+        batch (TemporalGraph): A batch of graphs, or one graph.
+
+    Returns:
+        (torch.Tensor, torch.Tensor): Features :math:`[B, T, N, F]`, zero where padded,
+        and :math:`[B, T, N]`, whether a node is observed.
+    """
+    x, mask = batch.x, batch.mask
+    if x is None or mask is None:
+        raise ValueError("'batch' must have 'x' (got a graph without features)")
+    nodes = batch.get("batch")
+    if nodes is None:
+        ptr = torch.tensor([0, x.size(0)], device=x.device)
+    else:
+        ptr = batch_to_ptr(nodes, batch["num_frames"].numel())
+    dense, _ = to_dense(x, ptr)
+    observed, _ = to_dense(mask, ptr, fill_value=False)
+    # [B, N, T, *] -> [B, T, N, *]
+    return dense.transpose(1, 2), observed.transpose(1, 2)
+
+
+def _graph(x: Tensor, mask: Tensor, targets: dict[str, Any]) -> TemporalGraph:
+    """Returns the graph of one sample, `x` of shape `[T, N, F]`."""
+    nodes = mask.any(dim=0).nonzero().flatten()
+    frames = mask.any(dim=1).nonzero().flatten()
+    length = int(frames[-1]) + 1 if frames.numel() else 0
+    return TemporalGraph(
+        # [T, N, F] -> [N, T, F]
+        x[:length, nodes].transpose(0, 1),
+        mask[:length, nodes].t(),
+        node_id=nodes,
+        **targets,
+    )
+
+
+def _entry(value: Any) -> Any:
+    return value.unsqueeze(0) if isinstance(value, Tensor) else value

@@ -11,18 +11,21 @@ from pyg_relational.datasets.moving_shapes import MovingShapes
 from pyg_relational.datasets.nlvr import NLVR
 from pyg_relational.datasets.nth_farthest import NthFarthest
 from pyg_relational.datasets.ogb import OGBMolecules
-from pyg_relational.datasets.ogb_hiv import MolHIV
-from pyg_relational.datasets.ogb_scaffold import scaffold_split
+from pyg_relational.datasets.ogb_hiv import MolHIV, scaffold_split
 from pyg_relational.datasets.on_disk import ChunkedOnDiskDataset
 from pyg_relational.datasets.pedestrians import Pedestrians
-from pyg_relational.datasets.physical_systems_connections import PhysicalConnections
-from pyg_relational.datasets.physical_systems_count import PhysicalSystemCount
-from pyg_relational.datasets.physical_systems_motion import PhysicalMotion
+from pyg_relational.datasets.physical_systems import (
+    PhysicalConnections,
+    PhysicalMotion,
+    PhysicalSystemCount,
+)
 from pyg_relational.datasets.scenes import SceneDataset
 from pyg_relational.datasets.sick import SICK
-from pyg_relational.datasets.sort_of_clevr import SortOfCLEVR
-from pyg_relational.datasets.sort_of_clevr_on_disk import SortOfCLEVROnDisk
-from pyg_relational.datasets.sort_of_clevr_scenes import scene_from_objects
+from pyg_relational.datasets.sort_of_clevr import (
+    SortOfCLEVR,
+    SortOfCLEVROnDisk,
+    scene_from_objects,
+)
 from pyg_relational.datasets.stocks import Stocks
 from pyg_relational.datasets.sudoku import Sudoku
 from pyg_relational.datasets.vocabulary import Vocabulary

@@ -9,14 +9,77 @@ import torch
 from torch import Tensor
 from torch_geometric.data import Data, Dataset
 
-from pyg_relational.datasets.checks import check_int
-from pyg_relational.datasets.digit_images import digit_from_image, digit_pixels
+from pyg_relational._checks import check_int, check_name
+from pyg_relational._extras import require
 from pyg_relational.datasets.embedding_cache import EmbeddingCache
-from pyg_relational.datasets.names import check_name
-from pyg_relational.encoders.efficientnet import EfficientNetLite0, weights_key
-from pyg_relational.encoders.image_features import image_features
-from pyg_relational.encoders.image_files import read_image
-from pyg_relational.extras import require
+from pyg_relational.encoders.images import (
+    EfficientNetLite0,
+    image_features,
+    read_image,
+    resized,
+    weights_key,
+)
+
+# Pictures of single digits as scikit-learn's digits are: 8 x 8 counts of ink.
+
+
+CELLS = 8
+# A count of 4 x 4 points, ink or none.
+LEVELS = 16
+# What the brightness of paper and ink must differ by, of 255.
+MIN_CONTRAST = 50.0
+
+
+def digit_from_image(image: Tensor, name: str = "image") -> Tensor:
+    """Returns a picture of one digit as the digits of scikit-learn are.
+
+    They are scans of 32 x 32 points, ink or none, reduced to counts in cells of
+    4 x 4. The edge of the picture says what is paper; ink may be darker or lighter.
+    What is ink is cut out, scaled to the full height and set in the middle."""
+    weights = image.new_tensor([0.299, 0.587, 0.114], dtype=torch.float32)
+    # [3, H, W] -> [H, W]
+    grey = torch.tensordot(weights, image.float(), dims=1)
+    edge = torch.cat([grey[0], grey[-1], grey[:, 0], grey[:, -1]])
+    ink = (grey - edge.median()).abs()
+    contrast = float(ink.max())
+    if contrast < MIN_CONTRAST:
+        raise ValueError(
+            f"{name!r} shows no digit: its brightness differs by {contrast:.0f} of 255 "
+            f"from that of its edge, at least {MIN_CONTRAST:.0f} is expected. Take a "
+            "picture of one digit on plain paper."
+        )
+    points = _square(_cut(ink / contrast))
+    # [32, 32] -> [8, 4, 8, 4] -> [8, 8]
+    cells = (points > 0.5).view(CELLS, 4, CELLS, 4).sum(dim=(1, 3))
+    return cells.to(torch.uint8)
+
+
+def digit_pixels(digits: Tensor | np.ndarray) -> Tensor:
+    """Returns digits `[N, 8, 8]` of 0 to 16 as images `[N, 1, 8, 8]` of 0 to 255."""
+    values = torch.as_tensor(digits).float() * (255 / LEVELS)
+    return values.round().to(torch.uint8).unsqueeze(1)
+
+
+def _cut(ink: Tensor) -> Tensor:
+    """The part of a picture `[H, W]` that has ink."""
+    rows = (ink > 0.5).any(dim=1).nonzero()
+    columns = (ink > 0.5).any(dim=0).nonzero()
+    top, bottom = int(rows[0]), int(rows[-1])
+    left, right = int(columns[0]), int(columns[-1])
+    return ink[top : bottom + 1, left : right + 1]
+
+
+def _square(ink: Tensor) -> Tensor:
+    """Ink in the middle of 32 x 32 points, in the shape it has."""
+    side = 4 * CELLS
+    scale = side / max(ink.shape)
+    height, width = (max(1, round(length * scale)) for length in ink.shape)
+    scaled = resized(ink[None, None], (height, width))[0, 0]
+    points = ink.new_zeros(side, side)
+    top, left = (side - height) // 2, (side - width) // 2
+    points[top : top + height, left : left + width] = scaled
+    return points
+
 
 # Rows of scikit-learn's file; each part begins with a new form.
 SPLITS = {"train": (0, 1157), "val": (1157, 1415), "test": (1415, 1797)}
@@ -157,11 +220,7 @@ class DigitRelations(Dataset):
 
 def load_digits() -> tuple[np.ndarray, np.ndarray]:
     """Returns scikit-learn's digits, `[1797, 8, 8]` uint8 of 0 to 16, and their labels
-    `[1797]`.
-
-    Raises:
-        ModuleNotFoundError: scikit-learn is not installed.
-    """
+    `[1797]`."""
     bunch = require("sklearn.datasets", "data").load_digits()
     return bunch.images.astype(np.uint8), bunch.target.astype(np.int64)
 
@@ -169,16 +228,7 @@ def load_digits() -> tuple[np.ndarray, np.ndarray]:
 def sample_pairs(
     labels: np.ndarray, count: int, rng: np.random.Generator
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Returns pairs of different rows of `labels`, and their relations.
-
-    Args:
-        labels (np.ndarray): The digit of each row, 0 to 9, each digit twice or more.
-        count (int): Pairs to draw; relations are as equal in number as can be.
-        rng (np.random.Generator): Draws.
-
-    Shapes:
-        - **output:** rows `[count, 2]` and relations `[count]`
-    """
+    """Returns pairs of different rows of `labels`, and their relations."""
     difference = np.arange(10) - np.arange(10)[:, None]
     relation = rng.permutation(np.arange(count) % len(RELATIONS))
     digits = np.empty((count, 2), dtype=np.int64)

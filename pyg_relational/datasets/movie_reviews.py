@@ -1,5 +1,7 @@
 """The sentiment of film reviews."""
 
+import csv
+import io
 from collections.abc import Callable
 from typing import Any
 
@@ -7,23 +9,74 @@ import numpy as np
 import torch
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_relational.datasets.checks import check_int
-from pyg_relational.datasets.movie_reviews_texts import (
-    SOURCES,
-    SPLITS,
-    read_reviews,
-    review_tokens,
-    split_texts,
-)
-from pyg_relational.datasets.names import check_name
-from pyg_relational.datasets.packaged import content_tag, packaged_file, read_text
-from pyg_relational.datasets.stored import (
+from pyg_relational._checks import check_int, check_name
+from pyg_relational.datasets.base import (
     collate_ragged,
     load_stored,
     stored_content,
     stored_name,
 )
-from pyg_relational.datasets.vocabulary import Vocabulary
+from pyg_relational.datasets.downloads import content_tag, packaged_file, read_text
+from pyg_relational.datasets.vocabulary import Vocabulary, tokenize
+
+# The texts of film reviews: reading, words and splits.
+
+
+SPLITS = ("train", "val", "test")
+SOURCES = ("rotten-tomatoes", "imdb")
+COLUMNS = ("text", "label", "source")
+# Shares of the validation and of the test split.
+SHARES = (0.1, 0.1)
+
+
+def read_reviews(content: str, source: str) -> tuple[list[list[str]], np.ndarray]:
+    """Returns the words of each text of one source, and the labels."""
+    reader = csv.DictReader(io.StringIO(content, newline=""))
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise ValueError(
+            f"Expected the columns {', '.join(COLUMNS)} in the file of reviews; "
+            f"{', '.join(missing)} is missing."
+        )
+    texts, labels = [], []
+    for number, row in enumerate(reader, start=1):
+        if row["source"] != source.replace("-", "_"):
+            continue
+        tokens = review_tokens(row["text"])
+        if row["label"] not in ("0", "1") or not tokens:
+            raise ValueError(
+                f"Expected a text with words and the label 0 or 1 in row {number} of "
+                f"the file of reviews, got the label {row['label']!r} and the text "
+                f"{row['text'][:60]!r}."
+            )
+        texts.append(tokens)
+        labels.append(int(row["label"]))
+    return texts, np.array(labels, dtype=np.int64)
+
+
+def review_tokens(text: str) -> list[str]:
+    """Splits a review into words; its HTML line breaks are dropped."""
+    return tokenize(text.replace("<br />", " "))
+
+
+def split_texts(texts: list[list[str]], labels: np.ndarray, seed: int) -> np.ndarray:
+    """Returns the index into `SPLITS` of each text."""
+    keys = [tuple(text) for text in texts]
+    first = {key: i for i, key in reversed(list(enumerate(keys)))}
+    # Of each text the row of its first copy, which decides for all of them.
+    leader = np.array([first[key] for key in keys], dtype=np.int64)
+    split_of = np.zeros(len(texts), dtype=np.int64)
+    rng = np.random.default_rng(seed)
+    for label in np.unique(labels):
+        leaders = np.unique(leader[labels[leader] == label])
+        shuffled = rng.permutation(leaders)
+        start = 0
+        for part, share in enumerate(SHARES, start=1):
+            size = round(share * len(leaders))
+            split_of[shuffled[start : start + size]] = part
+            start += size
+    return split_of[leader]
+
 
 # Part of every file name: raise it whenever the stored content changes.
 FORMAT_VERSION = 1

@@ -1,8 +1,10 @@
 """The NLVR dataset."""
 
-from collections.abc import Callable
+import json
+import re
+from collections.abc import Callable, Collection, Iterable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -10,31 +12,239 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_relational.datasets.checks import check_int
-from pyg_relational.datasets.names import check_name
-from pyg_relational.datasets.nlvr_files import (
-    BOX_SIZE,
-    COLOURS,
-    NUM_BOXES,
-    TYPES,
-    Item,
-    Statement,
-    read_statements,
-)
-from pyg_relational.datasets.nlvr_sentences import (
-    sentence_vocabulary,
-    sentence_words,
-    split_statements,
-    without_sentences,
-)
-from pyg_relational.datasets.raw_files import fetch_raw, raw_folder
-from pyg_relational.datasets.stored import (
+from pyg_relational._checks import check_int, check_name
+from pyg_relational.datasets.base import (
     collate_ragged,
     load_stored,
     stored_content,
     stored_name,
 )
-from pyg_relational.datasets.vocabulary import Vocabulary
+from pyg_relational.datasets.downloads import fetch_raw, raw_folder
+from pyg_relational.datasets.vocabulary import UNKNOWN, Vocabulary, tokenize
+
+# The NLVR files: what their lines say.
+
+
+NUM_BOXES = 3
+# The width of a box in pixels.
+BOX_SIZE = 100
+TYPES = ("circle", "square", "triangle")
+COLOURS = ("yellow", "black", "blue")
+# As the files write them, in lower case.
+COLOUR_NAMES = {"yellow": 0, "black": 1, "#0099ff": 2}
+LABELS = {"false": 0, "true": 1}
+
+
+class Item(NamedTuple):
+    """An object: pixels from the left and the top of its box, and names by number."""
+
+    x: float
+    y: float
+    size: float
+    type: int
+    colour: int
+
+
+class Statement(NamedTuple):
+    """A sentence, the boxes it is about, and whether it is true of them.
+
+    `identifier` is (n, m), written `n-m` in the files: scene m of those that the
+    author of sentence n was shown.
+    """
+
+    identifier: tuple[int, int]
+    sentence: str
+    label: int
+    boxes: tuple[tuple[Item, ...], ...]
+
+
+def read_statements(path: str | Path) -> list[Statement]:
+    """Reads a file of statements, one JSON document a line."""
+    path = Path(path)
+    # Not `splitlines`, which knows more line ends than an editor counts.
+    lines = path.read_bytes().rstrip(b"\r\n").split(b"\n")
+    statements = []
+    for number, line in enumerate(lines, 1):
+        try:
+            statements.append(parse_statement(line))
+        except ValueError as error:
+            shown = line.decode(errors="replace").strip()[:80]
+            raise ValueError(
+                f"{path.name}, line {number}: {str(error)[:300]} in {shown!r}; fetch "
+                "the file again."
+            ) from error
+    return statements
+
+
+def parse_statement(line: bytes | str) -> Statement:
+    """Reads one line."""
+    try:
+        content = json.loads(line)
+    except json.JSONDecodeError as error:
+        raise ValueError(
+            f"expected a JSON document ({error.msg} at character {error.pos + 1})"
+        ) from error
+    except RecursionError as error:
+        raise ValueError("expected a JSON document, got lists of lists") from error
+    if not isinstance(content, dict):
+        raise ValueError("expected a JSON object")
+    sentence = _text(content, "sentence")
+    if not tokenize(sentence):
+        raise ValueError("expected 'sentence' to have words")
+    boxes = _field(content, "structured_rep")
+    if not isinstance(boxes, list) or len(boxes) != NUM_BOXES:
+        raise ValueError(f"expected 'structured_rep' to be a list of {NUM_BOXES} boxes")
+    return Statement(
+        _identifier(_text(content, "identifier")),
+        sentence,
+        _number_of(content, "label", LABELS),
+        tuple(_box(box, number) for number, box in enumerate(boxes, 1)),
+    )
+
+
+def _box(box: Any, number: int) -> tuple[Item, ...]:
+    if not isinstance(box, list):
+        raise ValueError(f"expected box {number} to be a list of objects")
+    try:
+        return tuple(_item(item) for item in box)
+    except ValueError as error:
+        raise ValueError(f"box {number}: {error}") from error
+
+
+def _item(item: Any) -> Item:
+    if not isinstance(item, dict):
+        raise ValueError(f"expected an object, got {item!r}")
+    types = {name: number for number, name in enumerate(TYPES)}
+    return Item(
+        _pixels(item, "x_loc"),
+        _pixels(item, "y_loc"),
+        _pixels(item, "size"),
+        _number_of(item, "type", types),
+        _number_of(item, "color", COLOUR_NAMES),
+    )
+
+
+def _field(content: dict[str, Any], name: str) -> Any:
+    if name not in content:
+        raise ValueError(f"{name!r} is missing")
+    return content[name]
+
+
+def _text(content: dict[str, Any], name: str) -> str:
+    value = _field(content, name)
+    if not isinstance(value, str) or not value:
+        raise ValueError(f"expected {name!r} to be a text, got {value!r}")
+    return value
+
+
+def _identifier(value: str) -> tuple[int, int]:
+    found = re.fullmatch(r"([0-9]+)-([0-9]+)", value)
+    if not found:
+        raise ValueError(f"expected 'identifier' to be like '12-3', got {value!r}")
+    return int(found[1]), int(found[2])
+
+
+def _number_of(content: dict[str, Any], name: str, known: dict[str, int]) -> int:
+    value = _field(content, name)
+    key = value.lower() if isinstance(value, str) else None
+    if key not in known:
+        raise ValueError(
+            f"expected {name!r} to be one of {', '.join(known)}, got {value!r}"
+        )
+    return known[key]
+
+
+def _pixels(content: dict[str, Any], name: str) -> float:
+    value = _field(content, name)
+    right = isinstance(value, int | float) and not isinstance(value, bool)
+    if not right or not 0 <= value <= BOX_SIZE:
+        raise ValueError(
+            f"expected {name!r} to be a number from 0 to {BOX_SIZE}, got {value!r}"
+        )
+    return float(value)
+
+
+# The words that `AugmentNLVR` looks for: they have the same numbers in every
+# vocabulary, after `<unk>`.
+PLURALS = tuple(f"{name}s" for name in TYPES)
+SIDES = ("left", "right")
+BLOCKS = ("block", "blocks")
+FIXED_WORDS = (*COLOURS, *TYPES, *PLURALS, *SIDES, *BLOCKS)
+DIGITS = dict(
+    zip(
+        "123456789",
+        ("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"),
+        strict=True,
+    )
+)
+# Misspellings in dev.json of words that mean an attribute.
+SPELLING = {
+    "ablue": ("a", "blue"),
+    "blccks": ("blocks",),
+    "cirlce": ("circle",),
+    "squere": ("square",),
+}
+ARTICLES = ("a", "an", "the")
+_WORD = re.compile(r"\w")
+
+
+def sentence_words(sentence: str) -> list[str]:
+    """Splits a sentence into words; digits and some misspellings become words."""
+    words: list[str] = []
+    for token in tokenize(sentence):
+        words += SPELLING.get(token, (DIGITS.get(token, token),))
+    return words
+
+
+def sentence_key(sentence: str) -> str:
+    """Returns what near-duplicates have in common.
+
+    Sentences that differ in case, punctuation, articles, a final `s`, or in `2` for
+    `two`, are near-duplicates."""
+    words = [word for word in sentence_words(sentence) if _WORD.match(word)]
+    kept = [word for word in words if word not in ARTICLES]
+    return " ".join(word.removesuffix("s") if len(word) > 3 else word for word in kept)
+
+
+def without_sentences(
+    statements: Iterable[Statement], others: Iterable[Statement]
+) -> list[Statement]:
+    """Returns the statements that share no sentence, or near-duplicate of one, with
+    others."""
+    known = {sentence_key(statement.sentence) for statement in others}
+    return [
+        statement
+        for statement in statements
+        if sentence_key(statement.sentence) not in known
+    ]
+
+
+def split_statements(
+    statements: Sequence[Statement], val_fraction: float, rng: np.random.Generator
+) -> tuple[list[Statement], list[Statement]]:
+    """Returns training and validation statements, which share no sentence."""
+    keys = sorted({sentence_key(statement.sentence) for statement in statements})
+    size = round(len(keys) * val_fraction)
+    held: Collection[str] = {keys[i] for i in rng.permutation(len(keys))[:size]}
+    parts: tuple[list[Statement], list[Statement]] = ([], [])
+    for statement in statements:
+        parts[sentence_key(statement.sentence) in held].append(statement)
+    return parts
+
+
+def sentence_vocabulary(statements: Iterable[Statement], min_count: int) -> Vocabulary:
+    """Returns the vocabulary of training statements.
+
+    The words that `AugmentNLVR` looks for come first, wherever they occur."""
+    # A sentence comes with several scenes.
+    sentences = sorted({statement.sentence for statement in statements})
+    texts = ([*dict.fromkeys(sentence_words(sentence))] for sentence in sentences)
+    counted = Vocabulary.from_texts(texts, min_count).tokens[1:]
+    fixed = set(FIXED_WORDS)
+    return Vocabulary(
+        [UNKNOWN, *FIXED_WORDS, *(word for word in counted if word not in fixed)]
+    )
+
 
 SPLITS = ("train", "val", "test")
 TRAIN_ON = ("dev", "train")
@@ -218,12 +428,7 @@ class NLVR(InMemoryDataset):
 def statement_rows(
     statements: list[Statement], vocabulary: Vocabulary
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Returns the attributes of statements, one after the other, and their counts.
-
-    Args:
-        statements (list[Statement]): The statements, at least one.
-        vocabulary (Vocabulary): The words.
-    """
+    """Returns the attributes of statements, one after the other, and their counts."""
     sentence = [vocabulary.encode(sentence_words(s.sentence)) for s in statements]
     sizes = [[len(box) for box in s.boxes] for s in statements]
     # [statements, 3] -> [N]: the boxes of a statement follow each other.

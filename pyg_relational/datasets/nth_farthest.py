@@ -10,9 +10,8 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_relational.datasets.checks import check_int
-from pyg_relational.datasets.names import check_name
-from pyg_relational.datasets.stored import (
+from pyg_relational._checks import check_int, check_name
+from pyg_relational.datasets.base import (
     collate_stacked,
     load_stored,
     stored_content,
@@ -182,14 +181,7 @@ def nth_farthest(
     n: NDArray[np.int64],
     m: NDArray[np.int64],
 ) -> NDArray[np.int64]:
-    """Returns the labels `[B]` of the n-th farthest vectors from those labelled m.
-
-    Args:
-        distances (ndarray): `[B, v, v]`.
-        labels (ndarray): `[B, v]`, a permutation of 0 to v - 1 in each row.
-        n (ndarray): `[B]`, from 0 for the farthest.
-        m (ndarray): `[B]`, labels.
-    """
+    """Returns the labels `[B]` of the n-th farthest vectors from those labelled m."""
     sample = np.arange(len(labels))
     reference = (labels == m[:, None]).argmax(axis=1)
     order = distances[sample, reference].argsort(axis=1)[:, ::-1]

@@ -5,26 +5,188 @@ import gzip
 import hashlib
 import io
 import os
-from collections.abc import Callable
+import warnings
+from collections import defaultdict
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
+from tqdm import tqdm
 
-from pyg_relational.datasets.archives import gunzip
-from pyg_relational.datasets.names import check_name
-from pyg_relational.datasets.ogb import SPLITS
-from pyg_relational.datasets.ogb_graphs import graphs_from_smiles
-from pyg_relational.datasets.ogb_scaffold import scaffold_split
-from pyg_relational.datasets.raw_files import fetch_raw, raw_folder
-from pyg_relational.datasets.stored import (
+from pyg_relational._checks import check_name
+from pyg_relational.datasets.base import (
     collate_ragged,
     load_stored,
     stored_content,
     stored_name,
 )
+from pyg_relational.datasets.downloads import fetch_raw, gunzip, raw_folder
+from pyg_relational.datasets.ogb import SPLITS, import_ogb
+
+# How many rows a message names.
+NAMED_ROWS = 10
+
+
+class ProgressBar(tqdm):
+    """A progress bar that starts no thread."""
+
+    monitor_interval = 0
+
+
+def parse_smiles(smiles: str) -> Any | None:
+    """Returns a molecule of `rdkit`, or `None` if it does not parse."""
+    from rdkit import Chem, rdBase
+
+    # Errors would go to the console one by one; callers report them together.
+    with rdBase.BlockLogs():
+        return Chem.MolFromSmiles(smiles)
+
+
+def parse_leniently(smiles: str) -> Any | None:
+    """Returns a molecule whose atoms may have a valence that `rdkit` does not know, or
+    `None` if the text is no molecule at all."""
+    from rdkit import Chem, rdBase
+
+    with rdBase.BlockLogs():
+        molecule = Chem.MolFromSmiles(smiles, sanitize=False)
+        if molecule is None:
+            return None
+        steps = Chem.SanitizeFlags
+        molecule.UpdatePropertyCache(strict=False)
+        wanted = steps.SANITIZE_ALL ^ steps.SANITIZE_PROPERTIES
+        failed = Chem.SanitizeMol(molecule, wanted, catchErrors=True)
+    return molecule if failed == steps.SANITIZE_NONE else None
+
+
+def graphs_from_smiles(
+    smiles: Sequence[str], progress: bool = False
+) -> tuple[dict[str, Tensor], dict[str, Tensor], list[int]]:
+    """Returns the graphs of molecules, the same as `ogb.utils.mol.smiles2graph` gives
+    for each.
+
+    A molecule that does not parse is parsed again without the check of its valences,
+    and a warning names its row."""
+    atoms: list[np.ndarray] = []
+    bonds: list[np.ndarray] = []
+    ends: list[np.ndarray] = []
+    lenient = []
+    for row, text in enumerate(ProgressBar(smiles, "graphs", disable=not progress)):
+        molecule = parse_smiles(text)
+        if molecule is None:
+            lenient.append(row)
+            molecule = parse_leniently(text)
+        if molecule is None:
+            raise ValueError(
+                f"Expected row {row} of `smiles` to be a molecule, got {text!r}."
+            )
+        features = _features(molecule)
+        for values, part in zip(features, (atoms, bonds, ends), strict=True):
+            part.append(values)
+    if lenient:
+        shown = ", ".join(map(str, lenient[:NAMED_ROWS]))
+        warnings.warn(
+            f"{len(lenient)} of {len(smiles)} molecules do not parse; their graphs are "
+            f"made without a check of valences: rows {shown}"
+            f"{', ...' if len(lenient) > NAMED_ROWS else ''}",
+            stacklevel=2,
+        )
+    nodes = torch.tensor([len(part) for part in atoms])
+    edges = torch.tensor([len(part) for part in bonds])
+    rows = {
+        "x": torch.from_numpy(np.concatenate(atoms)),
+        "edge_index": torch.from_numpy(np.concatenate(ends)).t().contiguous(),
+        "edge_attr": torch.from_numpy(np.concatenate(bonds)),
+    }
+    return rows, {"x": nodes, "edge_index": edges, "edge_attr": edges}, lenient
+
+
+def _features(molecule: Any) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Features of atoms and of bonds, and the ends of bonds; each bond both ways."""
+    ogb = import_ogb("ogb.utils.features")
+    atoms = [ogb.atom_to_feature_vector(atom) for atom in molecule.GetAtoms()]
+    bonds, ends = [], []
+    for bond in molecule.GetBonds():
+        pair = bond.GetBeginAtomIdx(), bond.GetEndAtomIdx()
+        bonds += [ogb.bond_to_feature_vector(bond)] * 2
+        ends += [pair, pair[::-1]]
+    return (
+        np.array(atoms, dtype=np.int64).reshape(-1, 9),
+        np.array(bonds, dtype=np.int64).reshape(-1, 3),
+        np.array(ends, dtype=np.int64).reshape(-1, 2),
+    )
+
+
+# OGB's split of molecules by their scaffolds.
+
+
+def scaffold_split(smiles: Sequence[str], progress: bool = False) -> dict[str, Tensor]:
+    r"""Splits molecules 80 / 10 / 10 so that no scaffold is in two parts, as OGB does.
+
+    Molecules with the same Murcko scaffold, chirality included, form a group. Groups
+    are taken from the largest to the smallest, of equal ones the last to appear first;
+    each goes to the training part if that then has at most 80 %, else to the validation
+    part if both then have at most 90 %, else to the test part.
+
+    A molecule that does not parse is a group of its own, and a warning names it.
+
+    Args:
+        smiles (Sequence[str]): The molecules, in the order of the dataset.
+        progress (bool): Show a progress bar. (default: `False`)
+
+    Returns:
+        dict[str, Tensor]: `train`, `valid` and `test`: ascending indices.
+
+    Raises:
+        ModuleNotFoundError: `rdkit` is not installed.
+        TypeError: `smiles` is a single text.
+    """
+    if isinstance(smiles, str):
+        raise TypeError(f"Expected `smiles` to be a list of texts, got {smiles!r}.")
+    groups: dict[Any, list[int]] = defaultdict(list)
+    bar = ProgressBar(smiles, "scaffolds", disable=not progress)
+    for index, text in enumerate(bar):
+        groups[_scaffold(text, index)].append(index)
+    alone = [key for key in groups if isinstance(key, int)]
+    if alone:
+        shown = ", ".join(map(str, alone[:NAMED_ROWS]))
+        warnings.warn(
+            f"{len(alone)} of {len(smiles)} molecules do not parse; each is a scaffold "
+            f"of its own: rows {shown}{', ...' if len(alone) > NAMED_ROWS else ''}",
+            stacklevel=2,
+        )
+    return _fill(sorted(groups.values(), key=lambda g: (len(g), g[0]), reverse=True))
+
+
+def _scaffold(text: str, index: int) -> str | int:
+    """The scaffold as SMILES, or the index of a molecule that does not parse."""
+    from rdkit.Chem.Scaffolds.MurckoScaffold import MurckoScaffoldSmiles
+
+    molecule = parse_smiles(text)
+    if molecule is None:
+        return index
+    return str(MurckoScaffoldSmiles(mol=molecule, includeChirality=True))
+
+
+def _fill(groups: list[list[int]]) -> dict[str, Tensor]:
+    size = sum(map(len, groups))
+    parts: dict[str, list[int]] = {"train": [], "valid": [], "test": []}
+    for group in groups:
+        taken = len(parts["train"]) + len(group)
+        if taken <= 0.8 * size:
+            parts["train"] += group
+        elif taken + len(parts["valid"]) <= 0.9 * size:
+            parts["valid"] += group
+        else:
+            parts["test"] += group
+    return {
+        name: torch.tensor(sorted(part), dtype=torch.long)
+        for name, part in parts.items()
+    }
+
 
 URL = "https://deepchemdata.s3-us-west-1.amazonaws.com/datasets/HIV.csv"
 COLUMNS = ("smiles", "HIV_active")
@@ -150,14 +312,7 @@ class MolHIV(InMemoryDataset):
 
 
 def read_molecules(path: Path) -> list[tuple[str, int]]:
-    """Returns SMILES and label of each molecule of a file, after a check of both.
-
-    Args:
-        path (Path): A CSV file, which may be compressed by gzip.
-
-    Raises:
-        ValueError: The file is damaged or has other molecules.
-    """
+    """Returns SMILES and label of each molecule of a file, after a check of both."""
     content = path.read_bytes()
     try:
         if path.suffix == ".gz":

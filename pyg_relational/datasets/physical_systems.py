@@ -1,6 +1,7 @@
 """What the datasets of simulated physical systems have in common."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -9,24 +10,23 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
+from pyg_relational._checks import check_int, check_name
 from pyg_relational.data.temporal import TemporalGraph
-from pyg_relational.datasets.checks import check_int
-from pyg_relational.datasets.names import check_name
-from pyg_relational.datasets.physical_systems_simulator import (
-    Array,
-    Systems,
-    simulate,
-)
-from pyg_relational.datasets.physical_systems_starts import (
-    FORCES,
-    SPEED,
-    sample_starts,
-)
-from pyg_relational.datasets.stored import (
+from pyg_relational.datasets.base import (
     collate_ragged,
     load_stored,
     stored_content,
     stored_name,
+)
+from pyg_relational.datasets.physical_simulator import (
+    FORCES,
+    SPEED,
+    Array,
+    Systems,
+    centred,
+    count_systems,
+    sample_starts,
+    simulate,
 )
 
 SPLITS = ("train", "val", "test")
@@ -158,11 +158,7 @@ def with_differences(features: Array, scale: Sequence[float]) -> Array:
 
 
 def frame_rows(features: Array) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Returns the rows of temporal graphs of the same size, and how many each has.
-
-    Args:
-        features (ndarray): `[S, N, T, F]`.
-    """
+    """Returns the rows of temporal graphs of the same size, and how many each has."""
     count, masses, frames = features.shape[:3]
     x = torch.from_numpy(features).float().flatten(0, 2)
     rows = {
@@ -176,11 +172,7 @@ def frame_rows(features: Array) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
 
 
 def flat_rows(features: Array) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Returns all frames of each mass in one row, and how many rows each sample has.
-
-    Args:
-        features (ndarray): `[S, N, T, F]`.
-    """
+    """Returns all frames of each mass in one row, and how many rows each sample has."""
     count, masses = features.shape[:2]
     # [S, N, T, F] -> [S * N, T * F]
     x = torch.from_numpy(features).float().flatten(2).flatten(0, 1)
@@ -195,13 +187,7 @@ def ordered_pairs(num_masses: int) -> Tensor:
 def in_order(
     parts: Sequence[tuple[dict[str, Tensor], dict[str, Tensor]]], sample: Tensor
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Joins the rows of several groups of samples in the order of the samples.
-
-    Args:
-        parts (Sequence): Of each group, the rows of every attribute and how many of
-            them each of its samples has.
-        sample (torch.Tensor): The number of each sample, group by group.
-    """
+    """Joins the rows of several groups of samples in the order of the samples."""
     rows, counts = {}, {}
     for name in parts[0][0]:
         axis = 1 if name in ("edge_index", "edge_label_index") else 0
@@ -215,16 +201,7 @@ def in_order(
 
 
 def check_positive(argument: str, value: float) -> float:
-    """Returns a number if it is positive and finite.
-
-    Args:
-        argument (str): Name of the argument, used in the message.
-        value (float): The value that was given.
-
-    Raises:
-        TypeError: `value` is not a number.
-        ValueError: `value` is not positive and finite.
-    """
+    """Returns a number if it is positive and finite."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"Expected `{argument}` to be a number, got {value!r}.")
     if not 0 < value < float("inf"):
@@ -233,11 +210,7 @@ def check_positive(argument: str, value: float) -> float:
 
 
 def check_bool(argument: str, value: bool) -> bool:
-    """Returns a value if it is a bool.
-
-    Raises:
-        TypeError: `value` is not a bool.
-    """
+    """Returns a value if it is a bool."""
     if not isinstance(value, bool):
         raise TypeError(f"Expected `{argument}` to be a bool, got {value!r}.")
     return value
@@ -253,3 +226,475 @@ def _check_masses(value: int | Sequence[int]) -> tuple[int, int]:
         )
     low = check_int("num_masses", pair[0], MIN_MASSES, MAX_MASSES)
     return low, check_int("num_masses", pair[1], low, MAX_MASSES)
+
+
+# Of a mass: position and velocity.
+STATE = 4
+
+
+class PhysicalMotion(PhysicalSystems):
+    r"""Masses in motion: where will they be in the next frames?
+
+    A sample shows `history` frames in a row, the first of them drawn at random from a
+    simulation of `num_frames`, and asks for the `horizon` frames that follow. The
+    velocity of a frame is how far the mass has moved since the frame before it,
+    :math:`\mathbf{v}_t = \mathbf{x}_t - \mathbf{x}_{t-1}`: this holds exactly, also
+    where the true velocity changes within the frame.
+
+    Who acts on whom is given: springs as edges, in both directions; charges and, with
+    gravity, masses as a further feature, all pairs being related. Forces are those of
+    :class:`~pyg_relational.datasets.PhysicalConnections`; with gravity, masses are
+    uniform between 0.5 and 1.5, the softening is 0.3 and the factor of the force 0.3.
+
+    By default there are no walls, and the centre of mass of each system rests at the
+    origin: systems do not act on each other, so where each of them is, and how it
+    moves as a whole, is nothing to be learnt.
+
+    A sample is generated on the first use, from the seed alone. Each split has its own
+    random stream, which depends on the seed, its own size and what is simulated.
+
+    Args:
+        root (str): Folder of the dataset; files go to `root/processed`.
+        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
+        force (str): `"springs"`, `"charges"` or `"gravity"`. (default: `"springs"`)
+        num_masses (int or tuple): Masses of a sample, 2 to 20, or the smallest and the
+            largest number of them. (default: `5`)
+        num_frames (int): Frames that are simulated, more than `history` and `horizon`
+            together. (default: `49`)
+        history (int): Frames that a sample shows. (default: `2`)
+        horizon (int): Frames to predict. (default: `10`)
+        num_train (int): Samples in the training split. (default: `10000`)
+        num_val (int): Samples in the validation split. (default: `1000`)
+        num_test (int): Samples in the test split. (default: `2000`)
+        centred (bool): Whether the centre of mass of each system rests at the origin;
+            needs `box=None`. (default: `True`)
+        frame_time (float): Time between two frames. (default: `0.1`)
+        box (float, optional): Walls at plus and minus this coordinate.
+            (default: `None`)
+        seed (int): Seed of all random streams, not negative. (default: `0`)
+        transform (Callable, optional): Applied on every access. (default: `None`)
+        pre_transform (Callable, optional): Applied before storing; its `repr` is part
+            of the file name. (default: `None`)
+        pre_filter (Callable, optional): Keeps the samples for which it is true; its
+            `repr` is part of the file name. (default: `None`)
+        force_reload (bool): Generate again. (default: `False`)
+
+    Shapes:
+        - **x:** `[N, history, 4]` position, and velocity in units of length a frame;
+          `[N, history, 5]` with the charge or mass for `force="charges"` or
+          `"gravity"`
+        - **mask:** `[N, history]`, all of it true
+        - **edge_index:** `[2, E]` springs in both directions (only `"springs"`)
+        - **y:** `[N, horizon, 4]` position and velocity
+        - **velocity:** `[N, 2]` true velocity in the last frame that is shown, per
+          unit of time: what a simulation needs to go on from there
+        - **question_target:** `[N, horizon, 4]` 0 position, 1 velocity
+
+    Raises:
+        OSError: The samples have to be generated and `root` cannot be written.
+        TypeError: A number is none, or `centred` is not a bool.
+        ValueError: A name is unknown, a number is out of range, the simulation is too
+            short, or there is both a box and a centre.
+    """
+
+    task = "forecast"
+    kind = "node"
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        force: str = "springs",
+        num_masses: int | Sequence[int] = 5,
+        num_frames: int = 49,
+        history: int = 2,
+        horizon: int = 10,
+        num_train: int = 10000,
+        num_val: int = 1000,
+        num_test: int = 2000,
+        centred: bool = True,
+        frame_time: float = 0.1,
+        box: float | None = None,
+        seed: int = 0,
+        transform: Callable[[Data], Data] | None = None,
+        pre_transform: Callable[[Data], Data] | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        self.history = check_int("history", history, 1)
+        self.horizon = check_int("horizon", horizon, 1)
+        if check_int("num_frames", num_frames, 1) <= history + horizon:
+            raise ValueError(
+                f"Expected `num_frames` to be at least {history + horizon + 1}, "
+                f"`history` + `horizon` + 1, got {num_frames}."
+            )
+        self.centred = check_bool("centred", centred)
+        if centred and box is not None:
+            raise ValueError(
+                f"Expected `box` to be None with `centred`, got {box}; walls move with "
+                "the observer."
+            )
+        super().__init__(
+            root,
+            split,
+            force,
+            num_masses,
+            num_frames,
+            {"train": num_train, "val": num_val, "test": num_test},
+            frame_time,
+            box,
+            seed,
+            transform,
+            pre_transform,
+            pre_filter,
+            force_reload,
+        )
+
+    @staticmethod
+    def metric_groups() -> dict[str, tuple[str, ...]]:
+        """Returns the groups by which values are scored, with their names."""
+        return {"target": ("position", "velocity")}
+
+    def constant_velocity(self, data: Data) -> Tensor:
+        """Returns where masses would be if nothing acted on them, `[N, horizon, 4]`.
+
+        Args:
+            data (Data): A sample or a batch of this dataset.
+        """
+        last = data.x[:, -1]
+        position, velocity = last[:, None, :2], last[:, None, 2:STATE]
+        step = torch.arange(1, self.horizon + 1, device=last.device)[:, None]
+        velocity = velocity.expand(-1, self.horizon, -1)
+        return torch.cat([position + step * velocity, velocity], dim=-1)
+
+    def _name(self) -> str:
+        window = f"motion-history{self.history}-horizon{self.horizon}"
+        return window + "-centred" * self.centred
+
+    def _starts(
+        self, count: int, num_masses: int, rng: np.random.Generator
+    ) -> tuple[Systems, Array, NDArray[np.bool_]]:
+        start, source, joined = sample_starts(
+            self.force, count, num_masses, rng, self.box
+        )
+        return centred(start) if self.centred else start, source, joined
+
+    def _tensors(
+        self,
+        frames: Systems,
+        source: Array,
+        joined: NDArray[np.bool_],
+        rng: np.random.Generator,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        window = self._window(frames, rng)
+        count, masses = source.shape
+        state = window.position[:, :, 1:]
+        moved = np.diff(window.position, axis=2)
+        state = np.concatenate([state, moved], axis=-1)
+        shown, asked = np.split(state, [self.history], axis=2)
+        if self.force != "springs":
+            constant = np.broadcast_to(source[:, :, None, None], (*shown.shape[:3], 1))
+            shown = np.concatenate([shown, constant], axis=-1)
+        rows, counts = frame_rows(shown)
+        target = torch.tensor([0, 0, 1, 1])
+        # [S, N, K, 4] -> [S * N, K, 4]
+        y = torch.from_numpy(asked).float().flatten(0, 1)
+        now = torch.from_numpy(window.velocity[:, :, self.history]).float()
+        rows |= {
+            "y": y,
+            "velocity": now.flatten(0, 1),
+            "question_target": target.expand_as(y),
+        }
+        size = torch.full((count,), masses)
+        counts |= dict.fromkeys(("y", "velocity", "question_target"), size)
+        if self.force == "springs":
+            sample, *ends = torch.from_numpy(joined).nonzero().T
+            rows["edge_index"] = torch.stack(ends)
+            counts["edge_index"] = sample.bincount(minlength=count)
+        return rows, counts
+
+    def _window(self, frames: Systems, rng: np.random.Generator) -> Systems:
+        """The frames that a sample needs: what is shown and asked, and one before."""
+        length = self.history + self.horizon + 1
+        first = rng.integers(self.num_frames - length + 1, size=len(frames.position))
+        # [S, 1, K + 1, 1]
+        index = (first[:, None] + np.arange(length))[:, None, :, None]
+        return replace(
+            frames,
+            position=np.take_along_axis(frames.position, index, axis=2),
+            velocity=np.take_along_axis(frames.velocity, index, axis=2),
+        )
+
+
+# How many systems are there?.
+
+
+class PhysicalSystemCount(PhysicalSystems):
+    r"""Masses in motion, joined by springs: how many separate systems do they form? As
+    the dynamic systems of `"A simple neural network module for relational reasoning"
+    <https://arxiv.org/abs/1706.01427>`_, 10 masses in 16 frames.
+
+    All numbers of systems from 1 (all masses hang together) to the number of masses
+    (all are free) are equally likely, which makes chance one in `num_masses`. So many
+    masses found a system each, and each further mass is joined by a spring to one of
+    those before it, all equally likely; each system is then a tree.
+
+    Forces and motion are those of
+    :class:`~pyg_relational.datasets.PhysicalConnections` with springs. They are not
+    those of the paper, which does not give them in full.
+
+    A sample is generated on the first use, from the seed alone. Each split has its own
+    random stream, which depends on the seed, its own size and what is simulated.
+
+    Args:
+        root (str): Folder of the dataset; files go to `root/processed`.
+        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
+        num_masses (int or tuple): Masses of a sample, 2 to 20, or the smallest and the
+            largest number of them. (default: `10`)
+        num_frames (int): Frames of a sample. (default: `16`)
+        num_train (int): Samples in the training split. (default: `10000`)
+        num_val (int): Samples in the validation split. (default: `1000`)
+        num_test (int): Samples in the test split. (default: `2000`)
+        layout (str): `"temporal"`, a :class:`~pyg_relational.data.TemporalGraph`, or
+            `"flat"`, all frames of a mass in one row, for models without time.
+            (default: `"temporal"`)
+        differences (bool): Adds how features change to the next frame, which shows
+            the force. (default: `False`)
+        frame_time (float): Time between two frames. (default: `0.1`)
+        box (float, optional): Walls at plus and minus this coordinate.
+            (default: `5.0`)
+        seed (int): Seed of all random streams, not negative. (default: `0`)
+        transform (Callable, optional): Applied on every access. (default: `None`)
+        pre_transform (Callable, optional): Applied before storing; its `repr` is part
+            of the file name. (default: `None`)
+        pre_filter (Callable, optional): Keeps the samples for which it is true; its
+            `repr` is part of the file name. (default: `None`)
+        force_reload (bool): Generate again. (default: `False`)
+
+    Shapes:
+        - **x:** `[N, T, 4]` position, and velocity in units of length a frame; with
+          `differences` `[N, T, 8]`, their changes to the next frame behind them (0 in
+          the last one), in starting speeds and in extensions of a spring;
+          `[N, T * F]` with `layout="flat"`
+        - **mask:** `[N, T]`, all of it true
+        - **y:** `[1]` number of systems, less 1
+        - **question_systems:** `[1]` the same: scores are given for each number
+
+    Raises:
+        OSError: The samples have to be generated and `root` cannot be written.
+        TypeError: A number is none, or `differences` is not a bool.
+        ValueError: A name is unknown, or a number is out of range.
+    """
+
+    kind = "graph"
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        num_masses: int | Sequence[int] = 10,
+        num_frames: int = 16,
+        num_train: int = 10000,
+        num_val: int = 1000,
+        num_test: int = 2000,
+        layout: str = "temporal",
+        differences: bool = False,
+        frame_time: float = 0.1,
+        box: float | None = 5.0,
+        seed: int = 0,
+        transform: Callable[[Data], Data] | None = None,
+        pre_transform: Callable[[Data], Data] | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        self.layout = check_name("layout", layout, LAYOUTS)
+        self.data_class = TemporalGraph if layout == "temporal" else Data
+        self.differences = check_bool("differences", differences)
+        super().__init__(
+            root,
+            split,
+            "springs",
+            num_masses,
+            num_frames,
+            {"train": num_train, "val": num_val, "test": num_test},
+            frame_time,
+            box,
+            seed,
+            transform,
+            pre_transform,
+            pre_filter,
+            force_reload,
+        )
+
+    @staticmethod
+    def metric_groups() -> dict[str, tuple[str, ...]]:
+        """Returns the groups by which samples are scored: the number of systems."""
+        return {"systems": tuple(str(n) for n in range(1, MAX_MASSES + 1))}
+
+    def _name(self) -> str:
+        return f"count-{self.layout}" + "-differences" * self.differences
+
+    def _starts(
+        self, count: int, num_masses: int, rng: np.random.Generator
+    ) -> tuple[Systems, Array, NDArray[np.bool_]]:
+        return sample_starts(self.force, count, num_masses, rng, self.box, trees=True)
+
+    def _tensors(
+        self,
+        frames: Systems,
+        source: Array,
+        joined: NDArray[np.bool_],
+        rng: np.random.Generator,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        features = state_features(frames, self.frame_time)
+        if self.differences:
+            scale = difference_scale(self.force, self.frame_time)
+            features = with_differences(features, scale)
+        in_rows = frame_rows if self.layout == "temporal" else flat_rows
+        rows, counts = in_rows(features)
+        y = torch.from_numpy(count_systems(joined) - 1)
+        names, one = ("y", "question_systems"), torch.ones(len(y), dtype=torch.long)
+        return rows | dict.fromkeys(names, y), counts | dict.fromkeys(names, one)
+
+
+# Which masses are connected?.
+
+
+CONNECTION_FORCES = ("springs", "charges")
+
+
+class PhysicalConnections(PhysicalSystems):
+    r"""Masses in motion: which of them are connected? As in `"Neural relational
+    inference for interacting systems" <https://arxiv.org/abs/1802.04687>`_.
+
+    With springs, each pair of masses is joined by one with probability 1/2, and masses
+    that are not joined do not act on each other. With charges, every pair acts, and
+    those of unlike sign, which attract, count as connected. All else is as in the
+    paper for springs: masses start at places of standard deviation 0.5 (charges: 1)
+    with the speed 0.5, stiffness is 0.1, a frame is 0.1 units of time, and walls at
+    plus and minus 5 are elastic. Walls are left out with `box=None`.
+
+    Differences from the paper: the first frame is the start itself, the speed is
+    stepped by velocity Verlet, 10 steps a frame for springs and 100 for charges, whose
+    force is kept finite by a softening of 0.2 in place of a cap, so that energy is
+    still defined.
+
+    A sample is generated on the first use, from the seed alone. Each split has its own
+    random stream, which depends on the seed, its own size and what is simulated.
+
+    Args:
+        root (str): Folder of the dataset; files go to `root/processed`.
+        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
+        force (str): `"springs"` or `"charges"`. (default: `"springs"`)
+        num_masses (int or tuple): Masses of a sample, 2 to 20, or the smallest and the
+            largest number of them. (default: `5`)
+        num_frames (int): Frames of a sample. (default: `49`)
+        num_train (int): Samples in the training split. (default: `10000`)
+        num_val (int): Samples in the validation split. (default: `1000`)
+        num_test (int): Samples in the test split. (default: `2000`)
+        layout (str): `"temporal"`, a :class:`~pyg_relational.data.TemporalGraph`, or
+            `"flat"`, all frames of a mass in one row, for models without time.
+            (default: `"temporal"`)
+        differences (bool): Adds how features change to the next frame, which shows
+            the force. (default: `False`)
+        frame_time (float): Time between two frames. (default: `0.1`)
+        box (float, optional): Walls at plus and minus this coordinate.
+            (default: `5.0`)
+        seed (int): Seed of all random streams, not negative. (default: `0`)
+        transform (Callable, optional): Applied on every access. (default: `None`)
+        pre_transform (Callable, optional): Applied before storing; its `repr` is part
+            of the file name. (default: `None`)
+        pre_filter (Callable, optional): Keeps the samples for which it is true; its
+            `repr` is part of the file name. (default: `None`)
+        force_reload (bool): Generate again. (default: `False`)
+
+    Shapes:
+        - **x:** `[N, T, 4]` position, and velocity in units of length a frame; with
+          `differences` `[N, T, 8]`, their changes to the next frame behind them (0 in
+          the last one), in starting speeds and in extensions of a spring
+        - **mask:** `[N, T]`, all of it true
+        - **edge_label_index:** `[2, P]` all ordered pairs of two masses
+        - **y:** `[P]` 1 if the pair is connected, else 0; the same in both orders
+        - **question_connection:** `[P]` the same: scores are given apart
+
+        With `layout="flat"`, **x** is `[N, T * F]`, and the pairs are also the
+        **edge_index** of the sample.
+
+    Raises:
+        OSError: The samples have to be generated and `root` cannot be written.
+        TypeError: A number is none, or `differences` is not a bool.
+        ValueError: A name is unknown, or a number is out of range.
+    """
+
+    kind = "pair"
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        force: str = "springs",
+        num_masses: int | Sequence[int] = 5,
+        num_frames: int = 49,
+        num_train: int = 10000,
+        num_val: int = 1000,
+        num_test: int = 2000,
+        layout: str = "temporal",
+        differences: bool = False,
+        frame_time: float = 0.1,
+        box: float | None = 5.0,
+        seed: int = 0,
+        transform: Callable[[Data], Data] | None = None,
+        pre_transform: Callable[[Data], Data] | None = None,
+        pre_filter: Callable[[Data], bool] | None = None,
+        force_reload: bool = False,
+    ) -> None:
+        self.layout = check_name("layout", layout, LAYOUTS)
+        self.data_class = TemporalGraph if layout == "temporal" else Data
+        self.differences = check_bool("differences", differences)
+        super().__init__(
+            root,
+            split,
+            check_name("force", force, CONNECTION_FORCES),
+            num_masses,
+            num_frames,
+            {"train": num_train, "val": num_val, "test": num_test},
+            frame_time,
+            box,
+            seed,
+            transform,
+            pre_transform,
+            pre_filter,
+            force_reload,
+        )
+
+    @staticmethod
+    def metric_groups() -> dict[str, tuple[str, ...]]:
+        """Returns the groups by which pairs are scored, with their names; `"sets"`
+        stands for whole samples."""
+        return {"connection": ("apart", "connected"), "sets": ("solved",)}
+
+    def _name(self) -> str:
+        return f"connections-{self.layout}" + "-differences" * self.differences
+
+    def _tensors(
+        self,
+        frames: Systems,
+        source: Array,
+        joined: NDArray[np.bool_],
+        rng: np.random.Generator,
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+        features = state_features(frames, self.frame_time)
+        if self.differences:
+            scale = difference_scale(self.force, self.frame_time)
+            features = with_differences(features, scale)
+        count, masses = features.shape[:2]
+        in_rows = frame_rows if self.layout == "temporal" else flat_rows
+        rows, counts = in_rows(features)
+        pairs = ordered_pairs(masses)
+        # [S, N, N] -> [S * P]
+        y = torch.from_numpy(joined).long()[:, pairs[0], pairs[1]].flatten()
+        names = ["edge_label_index"] + ["edge_index"] * (self.layout == "flat")
+        rows |= dict.fromkeys(names, pairs.repeat(1, count))
+        rows |= {"y": y, "question_connection": y}
+        size = torch.full((count,), pairs.size(1))
+        return rows, counts | dict.fromkeys([*names, "y", "question_connection"], size)

@@ -8,9 +8,9 @@ from typing import Any
 from torch_geometric.data import Data, Dataset
 from torch_geometric.data.separate import separate
 
-from pyg_relational.data.scenes import SceneEncoder
-from pyg_relational.datasets.cache import read_verified
-from pyg_relational.datasets.names import check_name
+from pyg_relational._checks import check_name
+from pyg_relational._files import read_verified
+from pyg_relational.data.scenes.encoder import SceneEncoder
 
 SPLITS = ("train", "val", "test")
 KEPT = 4  # shards in memory at once

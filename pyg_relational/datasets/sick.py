@@ -1,28 +1,185 @@
 """The SICK dataset."""
 
+import zipfile
+import zlib
 from collections.abc import Callable, Sequence
-from typing import Any
+from functools import cache
+from pathlib import Path
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_relational.datasets.names import check_name
-from pyg_relational.datasets.raw_files import raw_folder
-from pyg_relational.datasets.sick_embeddings import named_tokens, sentence_tokens
-from pyg_relational.datasets.sick_files import (
-    FILES,
-    RELATIONS,
-    SentencePair,
-    fetch_sentence_pairs,
-    read_sentence_pairs,
-)
-from pyg_relational.datasets.stored import (
+from pyg_relational._checks import check_name
+from pyg_relational.datasets.base import (
     collate_stacked,
     load_stored,
     stored_content,
     stored_name,
 )
+from pyg_relational.datasets.downloads import (
+    check_members,
+    check_sha256,
+    fetch_raw,
+    raw_folder,
+)
+from pyg_relational.datasets.embedding_cache import EmbeddingCache
+from pyg_relational.encoders.texts import (
+    MAX_TOKENS,
+    load_minilm,
+    load_tokenizer,
+    minilm_key,
+    text_tokens,
+    token_embeddings,
+)
+
+# The tokens of sentences, embedded once and kept.
+
+
+EMBEDDINGS_FOLDER = "embeddings"
+_model, _tokenizer = cache(load_minilm), cache(load_tokenizer)
+
+
+def sentence_tokens(
+    sentences: Sequence[str],
+    root: str | Path,
+    numbers: Sequence[list[int]] | None = None,
+    batch_size: int = 32,
+) -> list[Tensor]:
+    """Returns the tokens of each sentence as MiniLM embeds them, `[L, 384]`, those that
+    mark its start and its end included."""
+    # Sentences of about the same length go together: little of a batch is padding.
+    order = sorted(range(len(sentences)), key=lambda place: len(sentences[place]))
+
+    def encode(places: list[int]) -> list[Tensor]:
+        chosen = [order[place] for place in places]
+        if numbers is not None:
+            return token_embeddings(_model(), [numbers[place] for place in chosen])
+        texts = [sentences[place] for place in chosen]
+        return token_embeddings(_model(), text_tokens(_tokenizer(), texts, MAX_TOKENS))
+
+    contents = [sentences[place].encode() for place in order]
+    embeddings = EmbeddingCache(Path(root, EMBEDDINGS_FOLDER), minilm_key())
+    found = embeddings.embeddings(contents, encode, batch_size)
+    ordered = sorted(zip(order, found, strict=True), key=lambda entry: entry[0])
+    return [tokens for _, tokens in ordered]
+
+
+def named_tokens(sentences: Sequence[str]) -> tuple[list[list[int]], list[list[str]]]:
+    """Returns the tokens of each sentence, and without start and end as text."""
+    rows = text_tokens(_tokenizer(), sentences, MAX_TOKENS)
+    return rows, [_tokenizer().convert_ids_to_tokens(row[1:-1]) for row in rows]
+
+
+# The SICK files: what their lines say, and where they come from.
+
+
+URL = "http://alt.qcri.org/semeval2014/task1/data/uploads"
+# The file of each split.
+FILES = {
+    "train": "SICK_train.txt",
+    "val": "SICK_trial.txt",
+    "test": "SICK_test_annotated.txt",
+}
+SHA256 = {
+    "train": "266cf8047149bd1d68138dd30439f3122bff30069740ac6705bb6197d9f1b48e",
+    "val": "5a88cfb62f8c6bd2a3cce0f2421ba2cb8c2be5ab4a800f6f01e2c64aafb7db56",
+    "test": "2b8aa806658d6fc23c6824c83776c2d4fee7556000817b5ec0f982861413b7d0",
+}
+# The largest file has 0.7 MB.
+MAX_BYTES = 64 * 2**20
+COLUMNS = (
+    "pair_ID",
+    "sentence_A",
+    "sentence_B",
+    "relatedness_score",
+    "entailment_judgment",
+)
+RELATIONS = ("entailment", "neutral", "contradiction")
+
+
+class SentencePair(NamedTuple):
+    """Two sentences, how related they are (1 to 5), and by which relation."""
+
+    identifier: int
+    premise: str
+    hypothesis: str
+    relatedness: float
+    relation: int
+
+
+def read_sentence_pairs(path: str | Path) -> list[SentencePair]:
+    """Reads a file of pairs, one a line, with tabs between its five columns."""
+    path = Path(path)
+    # Not `splitlines`, which knows more line ends than an editor counts.
+    lines = path.read_bytes().rstrip(b"\r\n").split(b"\n")
+    pairs = []
+    for number, line in enumerate(lines, 1):
+        try:
+            fields = tuple(line.decode().rstrip("\r").split("\t"))
+            if number > 1:
+                pairs.append(_pair(fields))
+            elif fields != COLUMNS:
+                raise ValueError(f"expected the columns {', '.join(COLUMNS)}")
+        except ValueError as error:
+            shown = line.decode(errors="replace").strip()[:80]
+            raise ValueError(
+                f"{path.name}, line {number}: {str(error)[:300]} in {shown!r}; fetch "
+                "the file again."
+            ) from error
+    if not pairs:
+        raise ValueError(f"{path.name} holds no pairs; fetch the file again.")
+    return pairs
+
+
+def fetch_sentence_pairs(split: str, path: str | Path) -> None:
+    """Downloads the file of a split, which is then complete and checked."""
+    path = Path(path)
+    name = FILES[split]
+    archive = path.with_name(f"{Path(name).stem.lower()}.zip")
+    url = f"{URL}/{archive.name}"
+    fetch_raw(url, archive)
+    partial = path.with_name(f".{path.name}.partial")
+    try:
+        with zipfile.ZipFile(archive) as content:
+            check_members(content, MAX_BYTES)
+            partial.write_bytes(content.read(name))
+        check_sha256(partial, SHA256[split], f"{name} of {url}")
+        partial.replace(path)
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+        raise ValueError(
+            f"Expected {url} to be a zip archive with the file {name!r} ({error}). "
+            f"Fetch the file elsewhere and put it to {str(path)!r}."
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+        archive.unlink(missing_ok=True)
+
+
+def _pair(fields: tuple[str, ...]) -> SentencePair:
+    if len(fields) != len(COLUMNS):
+        raise ValueError(f"expected {len(COLUMNS)} columns, got {len(fields)}")
+    identifier, premise, hypothesis, relatedness, relation = fields
+    if not (premise.strip() and hypothesis.strip()):
+        raise ValueError("expected two sentences, got an empty one")
+    if relation.lower() not in RELATIONS:
+        raise ValueError(
+            f"expected a relation ({', '.join(RELATIONS)}), got {relation!r}"
+        )
+    try:
+        number, score = int(identifier), float(relatedness)
+    except ValueError as error:
+        raise ValueError(
+            f"expected numbers, got the identifier {identifier!r} and the relatedness "
+            f"{relatedness!r}"
+        ) from error
+    if not 1 <= score <= 5:
+        raise ValueError(f"expected a relatedness from 1 to 5, got {relatedness!r}")
+    return SentencePair(
+        number, premise, hypothesis, score, RELATIONS.index(relation.lower())
+    )
+
 
 REPRESENTATIONS = ("sentences", "tokens")
 # Part of every file name: raise it whenever the stored content changes.
@@ -184,12 +341,7 @@ class SICK(InMemoryDataset):
 
 
 def pair_rows(pairs: list[SentencePair], sentences: list[str]) -> dict[str, Tensor]:
-    """Returns the attributes of sentence pairs, a row a pair.
-
-    Args:
-        pairs (list[SentencePair]): The pairs.
-        sentences (list[str]): The sentences, each once.
-    """
+    """Returns the attributes of sentence pairs, a row a pair."""
     number = {text: place for place, text in enumerate(sentences)}
     numbers = [[number[p.premise], number[p.hypothesis]] for p in pairs]
     relation = torch.tensor([[p.relation] for p in pairs])

@@ -1,33 +1,249 @@
 """The next day of several stocks."""
 
+import csv
+import io
+import math
 from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.lib.stride_tricks import sliding_window_view
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_relational.datasets.checks import check_int
-from pyg_relational.datasets.names import check_name
-from pyg_relational.datasets.packaged import content_tag, packaged_file, read_text
-from pyg_relational.datasets.stocks_prices import read_prices
-from pyg_relational.datasets.stocks_samples import (
-    FEATURES,
-    RANGE_TO_VOLATILITY,
-    SPLITS,
-    TARGETS,
-    day_features,
-    day_targets,
-    find_windows,
-    training_statistics,
-    window_tensors,
-)
-from pyg_relational.datasets.stored import (
+from pyg_relational._checks import check_int, check_name
+from pyg_relational.datasets.base import (
     collate_ragged,
     load_stored,
     stored_content,
     stored_name,
 )
+from pyg_relational.datasets.downloads import content_tag, packaged_file, read_text
+
+# Daily prices of stocks: reading and checking.
+
+
+VALUES = ("Open", "High", "Low", "Close", "Volume", "Adj Close")
+COLUMNS = ("Ticker", "Date", *VALUES)
+OPEN, HIGH, LOW, CLOSE, VOLUME, ADJUSTED = range(len(VALUES))
+
+
+@dataclass(frozen=True)
+class Prices:
+    """Daily values of several stocks on one calendar of trading days.
+
+    Args:
+        days (tuple[date, ...]): The trading days, in order.
+        tickers (tuple[str, ...]): The stocks, by alphabet.
+        values (np.ndarray): `[D, K, 6]` in the order of `VALUES`; NaN on days before
+            the first and after the last one of a stock.
+    """
+
+    days: tuple[date, ...]
+    tickers: tuple[str, ...]
+    values: np.ndarray
+
+
+def read_prices(content: str) -> Prices:
+    """Reads daily prices; a stock must have every trading day from its first to last.
+
+    A trading day is one on which any stock of the file has a row."""
+    reader = csv.DictReader(io.StringIO(content, newline=""))
+    missing = [name for name in COLUMNS if name not in (reader.fieldnames or ())]
+    if missing:
+        raise ValueError(
+            f"Expected the columns {', '.join(COLUMNS)} in the file of prices; "
+            f"{', '.join(missing)} is missing."
+        )
+    stocks: dict[str, dict[date, list[float]]] = {}
+    for row in reader:
+        ticker, day = row["Ticker"], _day(row)
+        of_ticker = stocks.setdefault(ticker, {})
+        # Dictionaries keep the order of insertion.
+        last = next(reversed(of_ticker), None)
+        if last is not None and day <= last:
+            raise ValueError(
+                f"Expected the days of ticker {ticker} in order and once each, got "
+                f"{day} after {last}; sort the file by date and drop repeated days."
+            )
+        of_ticker[day] = _values(row, day)
+    if not stocks:
+        raise ValueError("Expected rows in the file of prices, got none.")
+    return _aligned(stocks)
+
+
+def _aligned(stocks: dict[str, dict[date, list[float]]]) -> Prices:
+    days = tuple(sorted(set().union(*stocks.values())))
+    tickers = tuple(sorted(stocks))
+    values = np.full((len(days), len(tickers), len(VALUES)), np.nan)
+    for k, ticker in enumerate(tickers):
+        of_ticker = stocks[ticker]
+        first, last = next(iter(of_ticker)), next(reversed(of_ticker))
+        for d, day in enumerate(days):
+            if day in of_ticker:
+                values[d, k] = of_ticker[day]
+            elif first < day < last:
+                raise ValueError(
+                    f"Missing day: ticker {ticker} has no row for {day}, on which "
+                    "another ticker was traded; add the row, or leave the ticker out."
+                )
+    return Prices(days, tickers, values)
+
+
+def _day(row: dict[str, str]) -> date:
+    try:
+        return date.fromisoformat(row["Date"])
+    except (TypeError, ValueError) as error:
+        raise ValueError(
+            f"Expected a date as in 2000-03-01 for ticker {row['Ticker']}, got "
+            f"{row['Date']!r}."
+        ) from error
+
+
+def _values(row: dict[str, str], day: date) -> list[float]:
+    values = []
+    for name in VALUES:
+        try:
+            value = float(row[name])
+        except (TypeError, ValueError):
+            value = math.nan
+        if not (math.isfinite(value) and value > 0):
+            raise ValueError(
+                f"Expected {name!r} of ticker {row['Ticker']} on {day} to be a "
+                f"positive number, got {row[name]!r}; correct the row."
+            )
+        values.append(value)
+    within = (values[LOW] <= values[price] <= values[HIGH] for price in (OPEN, CLOSE))
+    if not all(within):
+        raise ValueError(
+            f"Expected 'Open' and 'Close' of ticker {row['Ticker']} on {day} between "
+            f"'Low' {values[LOW]} and 'High' {values[HIGH]}, got {values[OPEN]} and "
+            f"{values[CLOSE]}; correct the row."
+        )
+    return values
+
+
+# Daily prices as samples: windows of features, and what the next day brings.
+
+
+SPLITS = ("train", "val", "test")
+# Where the validation and the test split start, as shares of the days with a sample.
+STARTS = (0.7, 0.85)
+FEATURES = ("return", "open", "high", "low", "volume")
+TARGETS = ("return", "volatility")
+# Percent, and the factor of Parkinson's estimator.
+RANGE_TO_VOLATILITY = 100 / np.sqrt(4 * np.log(2))
+
+
+@dataclass(frozen=True)
+class Windows:
+    """Which samples there are; those of a split are `days[split]`.
+
+    Args:
+        valid (np.ndarray): `[D - window, K]`, whether stock k has all `window` days
+            from day d on and the day after them.
+        days (dict[str, np.ndarray]): For each split the days d on which windows start.
+        training_end (int): The first day that is no target of the training split.
+    """
+
+    valid: np.ndarray
+    days: dict[str, np.ndarray]
+    training_end: int
+
+
+def day_features(prices: Prices) -> np.ndarray:
+    """Returns the features of each day, `[D, K, 5]` in the order of `FEATURES`.
+
+    A stock has none (NaN) on its first day, which has no day before it.
+    """
+    log = np.log(prices.values)
+    # Shares are counted as after later splits, as in the adjusted close.
+    volume = log[..., VOLUME] + log[..., CLOSE] - log[..., ADJUSTED]
+    features = [
+        _change(log[..., ADJUSTED]),
+        log[..., OPEN] - log[..., CLOSE],
+        log[..., HIGH] - log[..., CLOSE],
+        log[..., LOW] - log[..., CLOSE],
+        _change(volume),
+    ]
+    return np.stack(features, axis=-1)
+
+
+def day_targets(prices: Prices) -> np.ndarray:
+    """Returns return and volatility of each day in percent, `[D, K, 2]`."""
+    log = np.log(prices.values)
+    returns = 100 * _change(log[..., ADJUSTED])
+    volatility = RANGE_TO_VOLATILITY * (log[..., HIGH] - log[..., LOW])
+    return np.stack([returns, volatility], axis=-1)
+
+
+def find_windows(features: np.ndarray, targets: np.ndarray, window: int) -> Windows:
+    """Returns where windows start, split by time."""
+    known = np.isfinite(features).all(axis=-1)
+    num_starts = max(0, len(known) - window)
+    valid = np.zeros((num_starts, known.shape[1]), dtype=bool)
+    if num_starts > 0:
+        # [D - window, K, window]
+        steps = sliding_window_view(known[:-1], window, axis=0)
+        valid = steps.all(axis=-1) & np.isfinite(targets[window:]).all(axis=-1)
+    (starts,) = np.nonzero(valid.any(axis=1))
+    parts = np.split(starts, [int(share * len(starts)) for share in STARTS])
+    if any(len(part) == 0 for part in parts):
+        raise ValueError(
+            f"Expected enough days for three splits, got {len(known)}, which hold "
+            f"{len(starts)} windows of {window} days and the next one; give more "
+            "days, or choose a smaller `window`."
+        )
+    days = dict(zip(SPLITS, parts, strict=True))
+    return Windows(valid, days, int(parts[0][-1]) + window + 1)
+
+
+def training_statistics(features: np.ndarray, end: int) -> tuple[Tensor, Tensor]:
+    """Returns mean and standard deviation of each feature before a day, `[F]`."""
+    before = features[:end]
+    # [rows, F]
+    before = before[np.isfinite(before).all(axis=-1)]
+    std = before.std(axis=0)
+    # A feature that never changes in training stays as it is.
+    std[std == 0] = 1.0
+    return torch.from_numpy(before.mean(axis=0)), torch.from_numpy(std)
+
+
+def window_tensors(
+    features: np.ndarray,
+    targets: np.ndarray,
+    valid: np.ndarray,
+    days: np.ndarray,
+    window: int,
+) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+    """Returns the rows of all samples, and how many of them each sample has."""
+    # By day, then by stock.
+    sample, entity = np.nonzero(valid[days])
+    start = days[sample]
+    # [R, window, F] -> [R * window, F]
+    steps = start[:, None] + np.arange(window)
+    x = features[steps, entity[:, None]].reshape(-1, features.shape[-1])
+    question = np.tile(np.arange(len(TARGETS)), (len(start), 1))
+    rows = {
+        "x": torch.from_numpy(x).float(),
+        "length": torch.full((len(start),), window),
+        "entity": torch.from_numpy(entity),
+        "y": torch.from_numpy(targets[start + window, entity]).float(),
+        "question_target": torch.from_numpy(question),
+    }
+    entities = torch.from_numpy(valid[days].sum(axis=1))
+    counts = dict.fromkeys(rows, entities) | {"x": entities * window}
+    return rows, counts
+
+
+def _change(log: np.ndarray) -> np.ndarray:
+    """Returns the difference to the day before, `[D, K]`, NaN on the first day."""
+    before = np.vstack([np.full_like(log[:1], np.nan), log[:-1]])
+    return log - before
+
 
 # Part of every file name: raise it whenever the stored content changes.
 FORMAT_VERSION = 1

@@ -1,32 +1,302 @@
-"""The Sudoku dataset."""
+"""The Sudoku dataset.
+
+There are 288 solution grids. Renaming the digits makes 12 groups of 24 of them, one
+for each grid whose first row is 1 2 3 4; what may be blank is the same in a group.
+"""
 
 import gzip
+import hashlib
 import os
+import re
 from collections.abc import Callable
+from functools import cache
+from itertools import permutations
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
+from torch import Tensor
+from torch.nn.functional import one_hot
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_relational.datasets import sudoku_files, sudoku_grids
-from pyg_relational.datasets.checks import check_int
-from pyg_relational.datasets.names import check_name
-from pyg_relational.datasets.raw_files import fetch_raw, raw_folder
-from pyg_relational.datasets.stored import (
+from pyg_relational._checks import check_int, check_name
+from pyg_relational.datasets.base import (
     collate_stacked,
     load_stored,
     stored_content,
     stored_name,
 )
-from pyg_relational.datasets.sudoku_puzzles import (
-    CELL_GROUPS,
-    SIZES,
-    puzzle_data,
-    puzzle_from_text,
-    solution_text,
-)
+from pyg_relational.datasets.downloads import fetch_raw, gunzip, raw_folder
+from pyg_relational.datasets.sudoku_solver import peers, solve, units
+
+# Single Sudokus: as graphs, and as text.
+
+
+SIZES = (4, 9)
+CELL_GROUPS = ("given", "blank")
+_BLANKS = ".0_"
+# What people draw between boxes.
+_RULES = "|+-"
+
+
+def puzzle_data(digit: Tensor) -> Data:
+    """Returns the graph of a Sudoku: a node a cell, an edge a pair that excludes."""
+    digit = digit.long()
+    size = round(digit.numel() ** 0.5)
+    blank = digit == 0
+    # Every puzzle of a size shares its edges and places.
+    edge_index, place, codes = _board(size)
+    return Data(
+        x=torch.cat([codes[digit], place], dim=1),
+        edge_index=edge_index,
+        given=~blank,
+        question_cells=blank.long(),
+    )
+
+
+def puzzle_from_text(text: str) -> Data:
+    """Reads a Sudoku of 16 or 81 cells such as `"1..4 .... .... 4..1"`."""
+    if not isinstance(text, str):
+        raise TypeError(f"Expected a Sudoku as text, got {type(text).__name__}.")
+    cells = [c for c in text if not c.isspace() and c not in _RULES]
+    sizes = {size * size: size for size in SIZES}
+    if len(cells) not in sizes:
+        raise ValueError(
+            f"Expected a Sudoku of {' or '.join(map(str, sizes))} cells, got "
+            f"{len(cells)}."
+        )
+    size = sizes[len(cells)]
+    digits = "123456789"[:size]
+    for i, cell in enumerate(cells):
+        if cell not in digits and cell not in _BLANKS:
+            raise ValueError(
+                f"Expected a digit from 1 to {size}, or one of {' '.join(_BLANKS)} for "
+                f"a blank cell, in row {i // size + 1}, column {i % size + 1}, got "
+                f"{cell!r}."
+            )
+    digit = torch.tensor([digits.find(cell) + 1 for cell in cells])
+    _check_givens(digit.numpy(), size)
+    return puzzle_data(digit)
+
+
+def solution_text(data: Data, digits: Tensor) -> str:
+    """Writes a filled-in Sudoku, a row a line."""
+    cells = data.x.size(0)
+    if digits.shape != (cells,):
+        raise ValueError(
+            f"Expected `digits` to be [{cells}], one for each cell, got "
+            f"{list(digits.shape)}."
+        )
+    size = round(cells**0.5)
+    given = data.x[:, : size + 1].argmax(dim=1).cpu()
+    filled = torch.where(given > 0, given, digits.cpu() + 1)
+    rows = filled.view(size, size).tolist()
+    return "\n".join(" ".join(map(str, row)) for row in rows)
+
+
+@cache
+def _board(size: int) -> tuple[Tensor, Tensor, Tensor]:
+    """Returns the edges, row and column of each cell, and each digit, one-hot."""
+    edge_index = torch.from_numpy(np.stack(np.nonzero(peers(size))))
+    cell = torch.arange(size * size)
+    place = torch.cat([one_hot(cell // size, size), one_hot(cell % size, size)], dim=1)
+    return edge_index, place.float(), torch.eye(size + 1)
+
+
+def _check_givens(digit: np.ndarray, size: int) -> None:
+    kinds = ("row", "column", "box")
+    for i, cells in enumerate(units(size)):
+        values = digit[cells][digit[cells] > 0].tolist()
+        twice = sorted({value for value in values if values.count(value) > 1})
+        if twice:
+            raise ValueError(
+                f"Expected each digit at most once in {kinds[i // size]} "
+                f"{i % size + 1}, got more than one {twice[0]}."
+            )
+
+
+# All 4x4 Sudokus: solution grids, and which cells may be blank.
+
+
+SIZE = 4
+NUM_CELLS = SIZE * SIZE
+MIN_GIVENS, MAX_GIVENS = 4, 8
+# Groups of solution grids, of the 12: no split sees a grid of another one, not even
+# with its digits renamed.
+GROUPS = {"train": 8, "val": 2, "test": 2}
+
+IntArray = NDArray[np.int64]
+
+
+class Puzzles(NamedTuple):
+    """Sudokus with their solutions.
+
+    Attributes:
+        given: `[P, cells]`, digits from 1, and 0 for a blank cell.
+        solution: `[P, cells]`, digits from 1.
+    """
+
+    given: IntArray
+    solution: IntArray
+
+
+@cache
+def solution_grids() -> IntArray:
+    """Returns all solution grids `[288, 16]`, in ascending order."""
+    rows = np.array(list(permutations(range(1, SIZE + 1))))
+    choice = np.indices([len(rows)] * SIZE).reshape(SIZE, -1).T
+    # [24^4, 4 rows, 4 columns] -> [24^4, cells]
+    grids = rows[choice].reshape(-1, NUM_CELLS)
+    for unit in units(SIZE):
+        grids = grids[(1 << grids[:, unit]).sum(axis=1) == 2 ** (SIZE + 1) - 2]
+    return grids
+
+
+@cache
+def group_grids() -> IntArray:
+    """Returns the grids `[12, 16]` that start with 1 2 3 4, one for each group."""
+    grids = solution_grids()
+    return grids[(grids[:, :SIZE] == np.arange(1, SIZE + 1)).all(axis=1)]
+
+
+def unique_masks(grid: IntArray, num_givens: int) -> NDArray[np.bool_]:
+    """Returns the choices of given cells that leave `grid` as the only solution."""
+    masks = np.arange(2**NUM_CELLS)
+    cells = (masks[:, None] >> np.arange(NUM_CELLS)) & 1
+    chosen = cells.sum(axis=1) == num_givens
+    masks, cells = masks[chosen], cells[chosen].astype(bool)
+    differs = (solution_grids() != grid) @ (1 << np.arange(NUM_CELLS))
+    # The givens have to tell the grid from every other one.
+    unique = np.ones(len(masks), dtype=bool)
+    for other in differs[differs != 0]:
+        unique &= (masks & other) != 0
+    return cells[unique]
+
+
+def sample_puzzles(
+    groups: IntArray, num_puzzles: int, rng: np.random.Generator
+) -> Puzzles:
+    """Draws distinct puzzles with exactly one solution and 4 to 8 givens.
+
+    As far as possible each number of givens occurs equally often; the puzzles with
+    one number of givens are drawn uniformly among all there are."""
+    numbers = range(MIN_GIVENS, MAX_GIVENS + 1)
+    share, rest = divmod(num_puzzles, len(numbers))
+    names = np.array(list(permutations(range(1, SIZE + 1))))
+    given, solution = [], []
+    for position, num_givens in enumerate(numbers):
+        # The puzzles left over have more givens, of which there are more to choose.
+        wanted = share + (len(numbers) - position <= rest)
+        masks = [unique_masks(group_grids()[g], num_givens) for g in groups]
+        grids = np.repeat(group_grids()[groups], [len(mask) for mask in masks], axis=0)
+        available = len(grids) * len(names)
+        if wanted > available:
+            raise ValueError(
+                f"Expected at most {available * len(numbers)} puzzles, as this split "
+                f"has {available} with {num_givens} givens, got {num_puzzles}."
+            )
+        chosen = rng.choice(available, wanted, replace=False)
+        which, renamed = np.divmod(chosen, len(names))
+        # [wanted, 4] names of the digits, looked up by [wanted, cells] digits
+        full = np.take_along_axis(names[renamed], grids[which] - 1, axis=1)
+        given.append(np.where(np.concatenate(masks)[which], full, 0))
+        solution.append(full)
+    order = rng.permutation(num_puzzles)
+    return Puzzles(np.concatenate(given)[order], np.concatenate(solution)[order])
+
+
+# Gordon Royle's list of Sudokus with 17 givens.
+
+
+LINE_CELLS = 81
+NUM_PUZZLES = 49151
+# Of the sorted puzzles, with 0 for blank cells and a newline between two: the copies
+# in circulation differ in order, line ends and compression.
+SHA256 = "d6bcbd3d9bb939f9b2abd7934760ecef1ff6101bef49f17d5568cffadd4beb6a"
+# The list has 4 MB.
+MAX_BYTES = 64 * 2**20
+# One copy of the list marks a line like this.
+_REMARK = "--"
+
+
+class PuzzleFile(NamedTuple):
+    """The puzzles of a file, sorted.
+
+    Attributes:
+        given: `[P, 81]`, digits from 1, and 0 for a blank cell.
+        line: `[P]`, the line of each puzzle, from 1.
+    """
+
+    given: IntArray
+    line: IntArray
+
+
+def read_seventeen(path: str | Path) -> PuzzleFile:
+    """Reads the list and checks that it is Royle's."""
+    puzzles, content = _parse(path)
+    if hashlib.sha256(content).hexdigest() != SHA256:
+        solve_lines(puzzles, path)
+        raise ValueError(
+            f"Expected {str(path)!r} to be Royle's list of {NUM_PUZZLES} Sudokus with "
+            f"17 givens, got {len(puzzles.line)} puzzles with another checksum. Fetch "
+            "the file again."
+        )
+    return puzzles
+
+
+def solve_lines(puzzles: PuzzleFile, path: str | Path) -> IntArray:
+    """Returns the solutions `[P, 81]` with digits from 1."""
+    solutions = solve(puzzles.given)
+    wrong = np.flatnonzero(solutions.number != 1)
+    if len(wrong) > 0:
+        first = wrong[puzzles.line[wrong].argmin()]
+        found = "none" if solutions.number[first] == 0 else "more than one"
+        raise ValueError(
+            f"Expected a Sudoku with exactly one solution in line "
+            f"{puzzles.line[first]} of {str(path)!r}, got {found}."
+        )
+    return solutions.digits
+
+
+def _parse(path: str | Path) -> tuple[PuzzleFile, bytes]:
+    """Returns the sorted puzzles, and as the text that is checksummed."""
+    found = []
+    for number, line in enumerate(_lines(Path(path)), start=1):
+        text = line.strip().partition(_REMARK)[0].replace(".", "0")
+        if not text and not line.strip():
+            continue
+        foreign = re.search(r"[^0-9]", text)
+        if foreign is not None:
+            raise ValueError(
+                f"Expected the digits 0 to 9 or dots in line {number} of "
+                f"{str(path)!r}, got {foreign.group()!r} at position "
+                f"{foreign.start() + 1}."
+            )
+        if len(text) != LINE_CELLS:
+            raise ValueError(
+                f"Expected {LINE_CELLS} cells in line {number} of {str(path)!r}, got "
+                f"{len(text)}."
+            )
+        found.append((text, number))
+    if not found:
+        raise ValueError(f"Expected puzzles in {str(path)!r}, got an empty file.")
+    found.sort()
+    content = "\n".join(text for text, _ in found).encode()
+    # [P, 81 digits and a newline] -> [P, 81]
+    cells = np.frombuffer(content + b"\n", dtype=np.uint8).reshape(len(found), -1)
+    given = cells[:, :LINE_CELLS].astype(np.int64) - ord("0")
+    return PuzzleFile(given, np.array([number for _, number in found])), content
+
+
+def _lines(path: Path) -> list[str]:
+    content = path.read_bytes()
+    if path.suffix == ".gz":
+        content = gunzip(content, path, MAX_BYTES)
+    # Foreign bytes become characters that are named with their line.
+    return content.decode("utf-8-sig", errors="replace").splitlines()
+
 
 SPLITS = ("train", "val", "test")
 # Puzzles of each split where no number is given; for 9 x 9 there are no more.
@@ -164,7 +434,7 @@ class Sudoku(InMemoryDataset):
         path = Path(self.raw_paths[0])
         plain = fetch_raw(self.url, path.with_suffix(""))
         try:
-            sudoku_files.read_seventeen(plain)
+            read_seventeen(plain)
             partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
             partial.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
             partial.replace(path)
@@ -179,24 +449,22 @@ class Sudoku(InMemoryDataset):
         }
         return stored_content(self, *collate_stacked(tensors))
 
-    def _four(self) -> sudoku_grids.Puzzles:
+    def _four(self) -> Puzzles:
         # The groups are the same for all splits, so they have a stream of their own.
-        order = np.random.default_rng(self.seed).permutation(
-            sum(sudoku_grids.GROUPS.values())
-        )
-        ends = np.cumsum([sudoku_grids.GROUPS[split] for split in SPLITS])[:-1]
+        order = np.random.default_rng(self.seed).permutation(sum(GROUPS.values()))
+        ends = np.cumsum([GROUPS[split] for split in SPLITS])[:-1]
         groups = np.split(order, ends)[SPLITS.index(self.split)]
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
-        return sudoku_grids.sample_puzzles(groups, self.num_puzzles, rng)
+        return sample_puzzles(groups, self.num_puzzles, rng)
 
-    def _nine(self) -> sudoku_grids.Puzzles:
+    def _nine(self) -> Puzzles:
         if not Path(self.raw_paths[0]).is_file():
             self.download()
         path = self.raw_paths[0]
-        puzzles = sudoku_files.read_seventeen(path)
+        puzzles = read_seventeen(path)
         order = np.random.default_rng(self.seed).permutation(len(puzzles.line))
         ends = np.cumsum([DEFAULT_SIZES[9][split] for split in SPLITS])[:-1]
         rows = np.split(order, ends)[SPLITS.index(self.split)][: self.num_puzzles]
-        chosen = sudoku_files.PuzzleFile(puzzles.given[rows], puzzles.line[rows])
-        solution = sudoku_files.solve_lines(chosen, path)
-        return sudoku_grids.Puzzles(chosen.given, solution)
+        chosen = PuzzleFile(puzzles.given[rows], puzzles.line[rows])
+        solution = solve_lines(chosen, path)
+        return Puzzles(chosen.given, solution)

@@ -33,11 +33,7 @@ class Solutions(NamedTuple):
 
 @cache
 def units(size: int) -> IntArray:
-    """Returns the cells `[3 * size, size]` of all rows, columns and boxes.
-
-    Args:
-        size (int): Number of digits, a square number.
-    """
+    """Returns the cells `[3 * size, size]` of all rows, columns and boxes."""
     side = round(size**0.5)
     cells = np.arange(size * size).reshape(size, size)
     # [side, row in box, side, column in box] -> [box, cell in box]
@@ -63,11 +59,7 @@ def peers(size: int) -> BoolArray:
 
 
 def solve(puzzles: IntArray) -> Solutions:
-    """Solves puzzles and counts their solutions up to two.
-
-    Args:
-        puzzles (ndarray): `[P, cells]`, digits from 1 and 0 for a blank cell.
-    """
+    """Solves puzzles and counts their solutions up to two."""
     num_puzzles, num_cells = puzzles.shape
     size = round(num_cells**0.5)
     bits = np.array([2**size - 1, *(1 << np.arange(size))], dtype=np.uint16)
@@ -82,14 +74,7 @@ def solve(puzzles: IntArray) -> Solutions:
 def _solve_chunk(
     boards: Boards, owner: IntArray, size: int, solutions: Solutions
 ) -> None:
-    """Searches depth first, one step of all boards at a time.
-
-    Args:
-        boards: `[cells, P]`, candidates.
-        owner: `[P]`, the puzzle that each board belongs to.
-        size: Number of digits.
-        solutions: Filled in place.
-    """
+    """Searches depth first, one step of all boards at a time."""
     digit_of = np.zeros(2**size, dtype=np.int64)
     digit_of[1 << np.arange(size)] = np.arange(1, size + 1)
     stack = [(boards, owner)]
@@ -114,11 +99,7 @@ def _solve_chunk(
 
 
 def _propagate(boards: Boards, size: int) -> tuple[BoolArray, BoolArray]:
-    """Applies naked and hidden singles once, in place.
-
-    Returns:
-        Which boards changed, and which have no contradiction, both `[P]`.
-    """
+    """Applies naked and hidden singles once, in place."""
     before = boards.copy()
     cell_units = units_of_cell(size)
     single = _is_single(boards)

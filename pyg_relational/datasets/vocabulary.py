@@ -15,11 +15,7 @@ _TOKEN = re.compile(r"\w+(?=n't\b)|n't\b|'(?:s|re|ve|ll|d|m)\b|\w+|[^\w\s]")
 def tokenize(text: str) -> list[str]:
     """Splits a text into lower-case words, numbers and single punctuation marks.
 
-    Contractions are split as in `do n't` and `film 's`.
-
-    Args:
-        text (str): Any text.
-    """
+    Contractions are split as in `do n't` and `film 's`."""
     # Typographic apostrophes would hide contractions.
     return _TOKEN.findall(text.lower().replace("\u2019", "'"))
 

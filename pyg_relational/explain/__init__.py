@@ -1,19 +1,22 @@
 """Which pair mattered: attention matrices, pair attributions, pictures."""
 
-from importlib import import_module
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
+from pyg_relational._extras import attributes_of
 from pyg_relational.explain.attention import attention_matrix
 from pyg_relational.explain.attribution import pair_attribution
 
 if TYPE_CHECKING:
-    from pyg_relational.explain.frame_attention_plot import plot_frame_attention
-    from pyg_relational.explain.image_pair_plot import plot_image_pair
-    from pyg_relational.explain.interaction_plot import plot_interactions
-    from pyg_relational.explain.plots import plot_attention, plot_scene, top_pairs
-    from pyg_relational.explain.sentence_pair_plot import plot_sentence_pair
-    from pyg_relational.explain.step_plot import plot_steps
-    from pyg_relational.explain.trajectory_plot import plot_trajectories
+    from pyg_relational.explain.plots.interactions import plot_interactions
+    from pyg_relational.explain.plots.matrices import (
+        plot_attention,
+        plot_image_pair,
+        plot_sentence_pair,
+    )
+    from pyg_relational.explain.plots.parts import top_pairs
+    from pyg_relational.explain.plots.scenes import plot_scene
+    from pyg_relational.explain.plots.sequences import plot_frame_attention, plot_steps
+    from pyg_relational.explain.plots.trajectories import plot_trajectories
 
 __all__ = [
     "attention_matrix",
@@ -29,21 +32,20 @@ __all__ = [
     "top_pairs",
 ]
 
-
-# Where pictures are; others are in `plots`.
-MODULES = {
-    "plot_frame_attention": "frame_attention_plot",
-    "plot_image_pair": "image_pair_plot",
-    "plot_interactions": "interaction_plot",
-    "plot_sentence_pair": "sentence_pair_plot",
-    "plot_steps": "step_plot",
-    "plot_trajectories": "trajectory_plot",
-}
-
-
-def __getattr__(name: str) -> Any:
-    # Pictures need matplotlib, an extra.
-    if name in __all__:
-        module = MODULES.get(name, "plots")
-        return getattr(import_module(f"pyg_relational.explain.{module}"), name)
-    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+# Pictures need matplotlib, an extra.
+__getattr__, __dir__ = attributes_of(
+    __name__,
+    {
+        "attention_matrix": "attention",
+        "pair_attribution": "attribution",
+        "plot_attention": "plots.matrices",
+        "plot_frame_attention": "plots.sequences",
+        "plot_image_pair": "plots.matrices",
+        "plot_interactions": "plots.interactions",
+        "plot_scene": "plots.scenes",
+        "plot_sentence_pair": "plots.matrices",
+        "plot_steps": "plots.sequences",
+        "plot_trajectories": "plots.trajectories",
+        "top_pairs": "plots.parts",
+    },
+)

@@ -9,9 +9,29 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_relational.explain.matrices import to_matrices
-from pyg_relational.nn.inputs import forward_arguments
+from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.ops import batch_to_ptr
+
+# From one number a pair to one matrix a graph.
+
+
+def to_matrices(
+    edge_index: Tensor, weight: Tensor, target_ptr: Tensor, source_ptr: Tensor
+) -> list[Tensor]:
+    r"""Sorts the weights of edges into one matrix for each graph of a batch."""
+    source, target = edge_index
+    graph = torch.bucketize(target.contiguous(), target_ptr[1:], right=True)
+    matrices = []
+    n, m = target_ptr.diff().tolist(), source_ptr.diff().tolist()
+    for g, (rows, columns) in enumerate(zip(n, m, strict=True)):
+        mine = graph == g
+        place = (target[mine] - target_ptr[g], source[mine] - source_ptr[g])
+        matrix = weight.new_zeros(rows, columns, weight.size(1))
+        matrix.index_put_(place, weight[mine], accumulate=True)
+        # [n, m, K] -> [K, n, m]
+        matrices.append(matrix.permute(2, 0, 1))
+    return matrices
+
 
 _ASK = "return_attention_weights"
 

@@ -7,12 +7,11 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
-from pyg_relational.explain.attention import evaluating
-from pyg_relational.explain.matrices import to_matrices
-from pyg_relational.nn.inputs import forward_arguments
-from pyg_relational.nn.pair_messages import PairMessages
+from pyg_relational._checks import check_choice
+from pyg_relational.explain.attention import evaluating, to_matrices
+from pyg_relational.nn.checks import forward_arguments
+from pyg_relational.nn.pairwise import PairMessages
 from pyg_relational.ops import batch_to_ptr, fully_connected_edges
-from pyg_relational.ops.checks import check_choice
 
 METHODS = ("auto", "removal", "integrated_gradients", "captum")
 ALL = "distribution"

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
-from pyg_relational.ops.buckets import Block, blocks
+from pyg_relational.ops.ragged import Block, blocks
 
 
 @dataclass(frozen=True)
@@ -55,23 +55,7 @@ def symmetry(
     r"""Measures :math:`r(a, b) \Rightarrow r(b, a)` over pairs of different objects.
 
     A case is an ordered pair in which :math:`r` holds, of which the reverse pair is
-    listed too. Takes :math:`O(P \log P)` time for :math:`P` pairs.
-
-    Args:
-        edge_index (torch.Tensor): The pairs :math:`(a, b)`, each listed once, shape
-            :math:`[2, P]`.
-        relation (torch.Tensor): Whether the relation holds, boolean, or its
-            probability, shape :math:`[P]`.
-        batch (torch.Tensor, optional): The graph of each object, ascending,
-            :math:`[N]`. (default: one graph)
-        batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-        threshold (float): A relation holds if its probability is greater.
-            (default: :obj:`0.5`)
-
-    Raises:
-        ValueError: If shapes do not fit, a pair repeats or joins two graphs, or
-            numbers are no probabilities.
-    """
+    listed too. Takes :math:`O(P \log P)` time for :math:`P` pairs."""
     pairs = _Pairs(edge_index, batch, batch_size)
     r = pairs.decide(relation, threshold, "relation")
     cases = r & pairs.reversible
@@ -122,19 +106,7 @@ def inverse(
 
     A case is an ordered pair in which one of both sides holds, of which the reverse
     pair is listed too; pairs of an object with itself count where they are listed.
-    Takes :math:`O(P \log P)` time for :math:`P` pairs.
-
-    Args:
-        edge_index (torch.Tensor): As in :func:`symmetry`, shape :math:`[2, P]`.
-        relation (torch.Tensor): The relation :math:`r`, shape :math:`[P]`.
-        other (torch.Tensor): The relation :math:`s`, shape :math:`[P]`.
-        batch (torch.Tensor, optional): As in :func:`symmetry`. (default: one graph)
-        batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-        threshold (float): As in :func:`symmetry`. (default: :obj:`0.5`)
-
-    Raises:
-        ValueError: As in :func:`symmetry`.
-    """
+    Takes :math:`O(P \log P)` time for :math:`P` pairs."""
     pairs = _Pairs(edge_index, batch, batch_size)
     r = pairs.decide(relation, threshold, "relation")
     s = pairs.decide(other, threshold, "other")[pairs.reverse]

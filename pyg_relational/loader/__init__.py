@@ -1,16 +1,18 @@
 """Loaders and samplers for batches of graphs of any size."""
 
-from pyg_relational.loader.errors import NotStoredError
-from pyg_relational.loader.in_memory import in_memory
-from pyg_relational.loader.on_disk_graphs import OnDiskGraphs
-from pyg_relational.loader.pair_budget_batch_sampler import PairBudgetBatchSampler
-from pyg_relational.loader.pair_costs import pair_costs
-from pyg_relational.loader.resumable_loader import ResumableLoader
-from pyg_relational.loader.split_batch_sampler import SplitBatchSampler
-from pyg_relational.loader.stored_graphs import StoredGraphs
-from pyg_relational.loader.stored_loader import (
+from pyg_relational.loader.on_disk import OnDiskGraphs
+from pyg_relational.loader.pair_budget import (
+    PairBudgetBatchSampler,
+    SplitBatchSampler,
+    pair_costs,
+)
+from pyg_relational.loader.resumable import ResumableLoader
+from pyg_relational.loader.stored import (
+    NotStoredError,
+    StoredGraphs,
     StoredLoader,
     graph_loader,
+    in_memory,
     why_not_stored,
 )
 

@@ -9,15 +9,7 @@ from torch_geometric.data import Batch, Data
 
 def check_same_batch(found: Batch, expected: Batch) -> None:
     """Compares all that batches hold, bit by bit: class, attributes and their order,
-    number of graphs, slices, increments, and the graphs that come out.
-
-    Args:
-        found (Batch): A batch.
-        expected (Batch): What it should be.
-
-    Raises:
-        AssertionError: Something differs; it is named.
-    """
+    number of graphs, slices, increments, and the graphs that come out."""
     _check("class", type(found), type(expected))
     _check_data("batch", found, expected)
     names = {"_num_graphs", "_slice_dict", "_inc_dict", "_num_nodes"}

@@ -1,32 +1,31 @@
 """Relational models: compositions of the parts in :mod:`pyg_relational.nn`."""
 
 from pyg_relational.models.attention_relation_network import AttentionRelationNetwork
-from pyg_relational.models.deep_sets import DeepSets
 from pyg_relational.models.graph_attention_network import GraphAttentionNetwork
 from pyg_relational.models.graph_network import GraphNetwork
 from pyg_relational.models.graph_relation_network import GraphRelationNetwork
-from pyg_relational.models.image_relation_classifier import (
+from pyg_relational.models.pair_classifiers import (
     ImageRelationClassifier,
+    PairRelation,
+    SentenceRelationClassifier,
+    TokenRelationClassifier,
 )
-from pyg_relational.models.pair_relation import PairRelation
-from pyg_relational.models.pixel_relation_network import PixelRelationNetwork
-from pyg_relational.models.r2n2 import R2N2
+from pyg_relational.models.r2n2 import R2N2, TemporalRelationNetwork
 from pyg_relational.models.recurrent_relation_network import RecurrentRelationNetwork
 from pyg_relational.models.relation_composition_network import (
     RelationCompositionNetwork,
 )
-from pyg_relational.models.relation_network import RelationNetwork
-from pyg_relational.models.relational_memory_network import RelationalMemoryNetwork
-from pyg_relational.models.sentence_relation_classifier import (
-    SentenceRelationClassifier,
+from pyg_relational.models.relation_network import (
+    DeepSets,
+    PixelRelationNetwork,
+    RelationNetwork,
 )
+from pyg_relational.models.relational_memory_network import RelationalMemoryNetwork
 from pyg_relational.models.spatio_temporal_relation_network import (
     SpatioTemporalRelationNetwork,
 )
 from pyg_relational.models.statement_network import StatementNetwork
 from pyg_relational.models.story_network import StoryNetwork
-from pyg_relational.models.temporal_relation_network import TemporalRelationNetwork
-from pyg_relational.models.token_relation_classifier import TokenRelationClassifier
 
 __all__ = [
     "R2N2",

@@ -5,10 +5,10 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
+from pyg_relational._checks import check_choice
 from pyg_relational.nn import ObjectEncoder, PairwiseMLP, RelationAttentionConv
-from pyg_relational.nn.pair_messages import PairMessages
+from pyg_relational.nn.pairwise import PairMessages
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
-from pyg_relational.ops.checks import check_choice
 
 OUTPUTS = ("set", "node")
 

@@ -4,8 +4,12 @@ from torch import Tensor, nn
 from torch_geometric.nn import GAT
 
 from pyg_relational.nn import PairwiseMLP
-from pyg_relational.nn.checks import check_features, check_optional
-from pyg_relational.nn.index_checks import check_edges, check_pairs
+from pyg_relational.nn.checks import (
+    check_edges,
+    check_features,
+    check_optional,
+    check_pairs,
+)
 
 
 class GraphAttentionNetwork(nn.Module):

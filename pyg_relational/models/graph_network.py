@@ -4,13 +4,12 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MLP
 
+from pyg_relational._checks import check_choice
 from pyg_relational.nn import GraphNetworkBlock
-from pyg_relational.nn.checks import check_features, check_optional
-from pyg_relational.nn.index_checks import check_edges
+from pyg_relational.nn.checks import check_edges, check_features, check_optional
 from pyg_relational.nn.recurrent.state import answered_steps
 from pyg_relational.nn.sets import check_questions, set_ptr
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
-from pyg_relational.ops.checks import check_choice
 
 OUTPUTS = ("node", "edge", "set")
 

@@ -4,9 +4,9 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
+from pyg_relational._checks import check_choice
 from pyg_relational.nn import GraphRelationConv, ObjectEncoder
 from pyg_relational.ops import ptr_to_batch
-from pyg_relational.ops.checks import check_choice
 
 OUTPUTS = ("node", "set")
 

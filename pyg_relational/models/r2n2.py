@@ -7,6 +7,100 @@ from torch_geometric.nn import MLP
 from pyg_relational.nn.recurrent import RelationalSequenceEncoder
 
 
+class TemporalRelationNetwork(nn.Module):
+    r"""An LSTM whose states are weighed against each other by a softmax over time.
+
+    .. math::
+        \mathbf{y} = f \Big( \sum_t \alpha_t \mathbf{h}_t \Big), \quad
+        \alpha_t = \mathrm{softmax}_t \big( \mathbf{w}^{\top} \tanh(\mathbf{W}
+        \mathbf{h}_t + \mathbf{b}) \big)
+
+    It is :class:`~pyg_relational.models.R2N2` without pairs: time steps are related
+    by attention alone.
+
+    Args:
+        in_channels (int): The width of a step; of a token's embedding with
+            :obj:`num_tokens`.
+        out_channels (int): The width of the answer.
+        hidden_channels (int): The width of a state, in each direction.
+            (default: :obj:`128`)
+        head_channels (list of int): The hidden widths of :math:`f`.
+            (default: :obj:`(128,)`)
+        num_layers (int): The number of recurrent layers. (default: :obj:`1`)
+        bidirectional (bool): Whether to read backwards too.
+            (default: :obj:`False`)
+        num_tokens (int, optional): Steps are token ids below this number.
+            (default: :obj:`None`)
+        embedding_std (float): The standard deviation that embeddings of tokens are
+            drawn with. (default: :obj:`1.0`)
+        u_dim (int, optional): The width of a question, which every step is read with.
+            (default: :obj:`None`)
+        act (str): The activation of :math:`f`. (default: :obj:`"relu"`)
+        dropout (float): Dropout of what the recurrent network reads, embeddings or
+            features, between its layers, and in :math:`f`. (default: :obj:`0.0`)
+
+    Shapes:
+        - **input:** steps :math:`(S, F)` or tokens :math:`(S)`, lengths :math:`(E)`,
+          sample of each step :math:`(S)`, questions :math:`(B, U)`
+        - **output:** :math:`(B, F_{out})`
+
+    Raises:
+        ValueError: If a sequence has no step, lengths do not fit the steps, tokens are
+            unknown or features are not finite.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: int = 128,
+        head_channels: Sequence[int] = (128,),
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        num_tokens: int | None = None,
+        embedding_std: float = 1.0,
+        u_dim: int | None = None,
+        act: str = "relu",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.backbone = RelationalSequenceEncoder(
+            in_channels,
+            hidden_channels,
+            relation="none",
+            readout="attention",
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            num_tokens=num_tokens,
+            embedding_std=embedding_std,
+            u_dim=u_dim,
+            dropout=dropout,
+        )
+        channels = [self.backbone.out_channels, *head_channels, out_channels]
+        self.head = MLP(channels, act=act, norm=None, dropout=dropout)
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        self.backbone.reset_parameters()
+        self.head.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        length: Tensor | None = None,
+        batch: Tensor | None = None,
+        batch_size: int | None = None,
+        u: Tensor | None = None,
+        return_attention_weights: bool | None = None,
+    ) -> Any:
+        r"""Runs the forward pass; arguments as for
+        :class:`~pyg_relational.models.R2N2`."""
+        h = self.backbone(x, length, batch, batch_size, u, return_attention_weights)
+        h, weights = h if return_attention_weights else (h, None)
+        out = self.head(h)
+        return (out, weights) if return_attention_weights else out
+
+
 class R2N2(nn.Module):
     r"""A relational recurrent network: a recurrent net reads the steps, a relation
     network reasons over its states, over the entities of a sample, or both.

@@ -6,11 +6,11 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP, Linear
 from torch_geometric.utils import segment
 
+from pyg_relational._checks import check_choice
 from pyg_relational.nn import ObjectEncoder, PairwiseMLP
 from pyg_relational.nn.recurrent import RelationGRUCell, RelationLSTMCell, Unroll
 from pyg_relational.nn.recurrent.state import answered_steps
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch, to_dense
-from pyg_relational.ops.checks import check_choice
 
 CELLS = {"lstm": RelationLSTMCell, "gru": RelationGRUCell}
 OUTPUTS = ("node", "edge", "set", "pointer")

@@ -5,11 +5,40 @@ from torch import Tensor, nn
 from torch_geometric.utils import scatter
 
 from pyg_relational.nn import PairwiseMLP
-from pyg_relational.nn.checks import check_features
-from pyg_relational.nn.index_checks import check_edges, check_pairs
+from pyg_relational.nn.checks import check_edges, check_features, check_pairs
 from pyg_relational.nn.recurrent import RelationCompositionCell
 from pyg_relational.nn.sets import set_ptr
-from pyg_relational.nn.triples import pair_rows, pair_triples
+from pyg_relational.ops import ptr_to_batch
+
+# All ordered pairs of the objects of each set, and the triples they make.
+
+
+def pair_ptr(ptr: Tensor) -> Tensor:
+    r"""Returns where the pairs of each set start and end: of :math:`n` objects there
+    are :math:`n^2` ordered pairs, each object with itself included."""
+    return torch.cat([ptr.new_zeros(1), ptr.diff().square().cumsum(0)])
+
+
+def pair_rows(pairs: Tensor, ptr: Tensor) -> Tensor:
+    r"""Returns the number of each pair among all ordered pairs, those of a set in the
+    order of their first, then their second object."""
+    owner = ptr_to_batch(ptr, int(ptr[-1])).index_select(0, pairs[0])
+    first, second = pairs - ptr[owner]
+    return pair_ptr(ptr)[owner] + first * ptr.diff()[owner] + second
+
+
+def pair_triples(ptr: Tensor) -> Tensor:
+    r"""Returns, for all triples of different objects :math:`(i, k, j)` of a set, the
+    numbers of their pairs :math:`(i, k)`, :math:`(k, j)` and :math:`(i, j)`."""
+    size = ptr.diff()
+    owner = torch.arange(size.numel(), device=ptr.device)
+    owner = owner.repeat_interleave(size**3)
+    start = torch.cat([ptr.new_zeros(1), (size**3).cumsum(0)])
+    place = torch.arange(owner.numel(), device=ptr.device) - start[owner]
+    n, base = size[owner], pair_ptr(ptr)[owner]
+    i, k, j = place // (n * n), place // n % n, place % n
+    rows = torch.stack([base + i * n + k, base + k * n + j, base + i * n + j])
+    return rows[:, (i != k) & (k != j) & (i != j)]
 
 
 class RelationCompositionNetwork(nn.Module):

@@ -3,10 +3,94 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.typing import OptTensor
+from torch_geometric.utils import segment
 
-from pyg_relational.nn import ObjectEncoder, PairwiseMLP, RelationAggregation
-from pyg_relational.nn.pair_messages import PairMessages
+from pyg_relational.nn import (
+    ImageObjectEncoder,
+    ObjectEncoder,
+    PairwiseMLP,
+    RelationAggregation,
+)
+from pyg_relational.nn.pairwise import PairMessages
 from pyg_relational.nn.sets import set_ptr
+
+
+class DeepSets(nn.Module):
+    r"""A network over sets without pairs, from `"Deep Sets"
+    <https://arxiv.org/abs/1703.06114>`_ (Zaheer et al., 2017): what a relation network
+    is compared with to see what its pairs are worth.
+
+    .. math::
+        \mathbf{y}_s = f \Big( \sum_{i \in s} g(\mathbf{x}_i, \mathbf{u}) \Big)
+
+    Args:
+        in_channels (int): The width of an object.
+        out_channels (int): The width of the answer.
+        object_channels (list of int): The widths of the layers of :math:`g`.
+        readout_channels (list of int): The hidden widths of :math:`f`.
+        u_dim (int, optional): The width of a question. (default: :obj:`None`)
+        act (str): The activation of :math:`g` and :math:`f`.
+            (default: :obj:`"relu"`)
+        dropout (float): Dropout in :math:`f`. (default: :obj:`0.0`)
+
+    Shapes:
+        - **input:** objects :math:`(N, F)`, graph of each object :math:`(N)`,
+          questions :math:`(Q, U)` with their graph :math:`(Q)`
+        - **output:** :math:`(B, F_{out})`, or :math:`(Q, F_{out})` for questions
+
+    Raises:
+        ValueError: If widths do not fit, :obj:`batch` is not sorted or features are
+            not finite.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        object_channels: Sequence[int] = (256, 256, 256, 256),
+        readout_channels: Sequence[int] = (256, 256),
+        u_dim: int | None = None,
+        act: str = "relu",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.encoder = ObjectEncoder(in_channels, object_channels, u_dim, act)
+        channels = [self.encoder.out_channels, *readout_channels, out_channels]
+        self.readout = MLP(channels, act=act, norm=None, dropout=dropout)
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        self.encoder.reset_parameters()
+        self.readout.reset_parameters()
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        u: Tensor | None = None,
+        batch: Tensor | None = None,
+        batch_size: int | None = None,
+        u_batch: Tensor | None = None,
+    ) -> Tensor:
+        r"""Runs the forward pass; edges are not looked at.
+
+        Args:
+            x (torch.Tensor): Objects, shape :math:`[N, F]`.
+            edge_index (torch.Tensor, optional): Ignored. (default: :obj:`None`)
+            edge_attr (torch.Tensor, optional): Ignored. (default: :obj:`None`)
+            u (torch.Tensor, optional): One row per graph or question.
+                (default: :obj:`None`)
+            batch (torch.Tensor, optional): The graph of each object, ascending.
+                (default: :obj:`None`)
+            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
+            u_batch (torch.Tensor, optional): The graph of each question.
+                (default: :obj:`None`)
+        """
+        x, ptr, *_ = self.encoder(
+            x, u=u, batch=batch, batch_size=batch_size, u_batch=u_batch
+        )
+        return self.readout(segment(x, ptr, "sum"))
 
 
 class RelationNetwork(nn.Module):
@@ -164,3 +248,70 @@ class RelationNetwork(nn.Module):
                 batch_size = u.size(0)
             ptr = set_ptr(batch, x.size(0), batch_size, x.device)
         return x, ptr, edge_index, edge_attr, u, u_batch
+
+
+class PixelRelationNetwork(nn.Module):
+    r"""A convolutional network whose feature cells are the objects of a relation
+    network, from `"A simple neural network module for relational reasoning"
+    <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), section 4.
+
+    Args:
+        out_channels (int): The width of the answer.
+        conv_channels (list of int): The kernels of each convolution.
+        relation_channels (list of int): The widths of the layers of :math:`g`.
+        readout_channels (list of int): The hidden widths of :math:`f`.
+        u_dim (int, optional): The width of a question. (default: :obj:`None`)
+        in_channels (int): The number of colour channels. (default: :obj:`3`)
+        dropout (float): Dropout in :math:`f`. (default: :obj:`0.0`)
+
+    Shapes:
+        - **input:** images :math:`(B, C, H, W)`, questions :math:`(Q, U)` with their
+          image :math:`(Q)`
+        - **output:** :math:`(B, F_{out})`, or :math:`(Q, F_{out})` for questions
+
+    Raises:
+        ValueError: If images or questions do not fit.
+    """
+
+    def __init__(
+        self,
+        out_channels: int,
+        conv_channels: Sequence[int] = (32, 64, 128, 256),
+        relation_channels: Sequence[int] = (2000, 2000, 2000, 2000),
+        readout_channels: Sequence[int] = (2000, 1000, 500, 100),
+        u_dim: int | None = None,
+        in_channels: int = 3,
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        self.encoder = ImageObjectEncoder(in_channels, conv_channels)
+        self.network = RelationNetwork(
+            self.encoder.out_channels,
+            out_channels,
+            relation_channels,
+            readout_channels,
+            u_dim=u_dim,
+            dropout=dropout,
+        )
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        self.encoder.reset_parameters()
+        self.network.reset_parameters()
+
+    def forward(
+        self, image: Tensor, u: Tensor | None = None, u_batch: Tensor | None = None
+    ) -> Tensor:
+        r"""Runs the forward pass.
+
+        Args:
+            image (torch.Tensor): Images; bytes are scaled to 0-1.
+            u (torch.Tensor, optional): One row per image or question.
+                (default: :obj:`None`)
+            u_batch (torch.Tensor, optional): The image of each question.
+                (default: :obj:`None`)
+        """
+        x, batch = self.encoder(image)
+        return self.network(
+            x, u=u, batch=batch, batch_size=image.size(0), u_batch=u_batch
+        )

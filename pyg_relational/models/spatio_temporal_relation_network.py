@@ -6,14 +6,13 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.utils import segment, subgraph
 
+from pyg_relational._checks import check_choice
 from pyg_relational.nn.aggr import StepAttention
-from pyg_relational.nn.frames import Frames, check_num_frames, read_frames
-from pyg_relational.nn.index_checks import check_pairs
-from pyg_relational.nn.pair_readout import PairReadout
+from pyg_relational.nn.checks import check_pairs
+from pyg_relational.nn.frames import Frames, PairReadout, check_num_frames, read_frames
 from pyg_relational.nn.recurrent import SpaceTimeEncoder
 from pyg_relational.nn.recurrent.state import State, map_state
 from pyg_relational.ops import ptr_to_batch
-from pyg_relational.ops.checks import check_choice
 
 OUTPUTS = ("set", "node", "pair", "forecast")
 READOUTS = ("attention", "last")

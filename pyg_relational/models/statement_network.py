@@ -1,7 +1,7 @@
 from torch import Tensor, nn
 from torch_geometric.nn.inits import reset
 
-from pyg_relational.nn.index_checks import check_tokens
+from pyg_relational.nn.checks import check_tokens
 from pyg_relational.nn.recurrent import RelationalSequenceEncoder
 from pyg_relational.nn.sets import set_ptr
 

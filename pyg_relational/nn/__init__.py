@@ -15,11 +15,15 @@ from pyg_relational.nn.conv import (
     RelationAttentionConv,
     RelationConv,
 )
+from pyg_relational.nn.encoders import (
+    ImageEncoder,
+    ImageObjectEncoder,
+    ObjectEncoder,
+    SentenceEncoder,
+    TextEncoder,
+)
+from pyg_relational.nn.frames import PairReadout
 from pyg_relational.nn.graph_network_block import GraphNetworkBlock
-from pyg_relational.nn.image_encoder import ImageEncoder
-from pyg_relational.nn.image_object_encoder import ImageObjectEncoder
-from pyg_relational.nn.object_encoder import ObjectEncoder
-from pyg_relational.nn.pair_readout import PairReadout
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.recurrent import (
     RelationalMemory,
@@ -28,8 +32,6 @@ from pyg_relational.nn.recurrent import (
     RelationLSTMCell,
     Unroll,
 )
-from pyg_relational.nn.sentence_encoder import SentenceEncoder
-from pyg_relational.nn.text_encoder import TextEncoder
 
 __all__ = [
     "GraphNetworkBlock",

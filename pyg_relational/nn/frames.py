@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor
+from torch import Tensor, nn
+from torch_geometric.nn import MLP
+from torch_geometric.utils import scatter, segment
 
-from pyg_relational.nn.checks import check_device
-from pyg_relational.nn.index_checks import check_edges, check_range
+from pyg_relational._checks import check_vector
+from pyg_relational.nn.checks import check_device, check_edges, check_pairs, check_range
+from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
-from pyg_relational.ops.checks import check_vector
 
 
 @dataclass(frozen=True)
@@ -60,25 +63,7 @@ def read_frames(
     batch: Tensor | None = None,
     batch_size: int | None = None,
 ) -> Frames:
-    r"""Finds the rows and edges of all frames of a batch.
-
-    Args:
-        x (torch.Tensor): Features, :math:`[N, T, F]`.
-        mask (torch.Tensor, optional): Whether a node is observed, :math:`[N, T]`;
-            always by default. (default: :obj:`None`)
-        edge_index (torch.Tensor, optional): Edges between nodes, :math:`[2, E]`.
-            (default: :obj:`None`)
-        edge_time (torch.Tensor, optional): The frame of each edge, :math:`[E]`; by
-            default every frame that both ends are in. (default: :obj:`None`)
-        edge_attr (torch.Tensor, optional): Features of edges. (default: :obj:`None`)
-        batch (torch.Tensor, optional): The graph of each node, ascending.
-            (default: :obj:`None`)
-        batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-
-    Raises:
-        ValueError: If shapes do not fit, or an edge has a time at which one of its
-            ends is absent.
-    """
+    r"""Finds the rows and edges of all frames of a batch."""
     if x.dim() != 3:
         raise ValueError(f"'x' must have shape [N, T, F] (got {list(x.shape)})")
     if mask is None:
@@ -138,13 +123,7 @@ def _edges(
 
 
 def check_num_frames(num_frames: Tensor | None, x: Tensor, num_graphs: int) -> None:
-    r"""Raises an error unless the frames of each graph are counted.
-
-    Args:
-        num_frames (torch.Tensor, optional): The number of frames, :math:`[B]`.
-        x (torch.Tensor): Features, :math:`[N, T, F]`.
-        num_graphs (int): The number of graphs :math:`B`.
-    """
+    r"""Raises an error unless the frames of each graph are counted."""
     if num_frames is None:
         return
     check_vector(num_frames, "num_frames")
@@ -158,16 +137,7 @@ def check_num_frames(num_frames: Tensor | None, x: Tensor, num_graphs: int) -> N
 
 
 def pair_rows(frames: Frames, pairs: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Finds the frames that both ends of a pair of nodes are in.
-
-    Args:
-        frames (Frames): The rows.
-        pairs (torch.Tensor): Pairs of nodes, :math:`[2, P]`.
-
-    Returns:
-        The rows of both ends, :math:`[2, M]`, and the boundaries of the pairs,
-        :math:`[P + 1]`.
-    """
+    r"""Finds the frames that both ends of a pair of nodes are in."""
     # [2, P, T]
     ends = frames.row[pairs]
     together = (ends >= 0).all(dim=0)
@@ -175,3 +145,82 @@ def pair_rows(frames: Frames, pairs: Tensor) -> tuple[Tensor, Tensor]:
     count = together.sum(dim=1)
     ptr = torch.cat([count.new_zeros(1), count.cumsum(0)])
     return ends[:, pair, together_at], ptr
+
+
+class PairReadout(nn.Module):
+    r"""What pairs of nodes are to each other, from all frames that both are in.
+
+    .. math::
+        \mathbf{p}_{i,j} = \frac{1}{|T_{i,j}|} \sum_{t \in T_{i,j}}
+        g(\mathbf{h}^{(t)}_i, \mathbf{h}^{(t)}_j), \quad
+        \mathbf{c}_i = \sum_{k} g^{\prime}(\mathbf{p}_{i,k}), \quad
+        \mathbf{y}_{i,j} = f(\mathbf{p}_{i,j}, \mathbf{c}_i, \mathbf{c}_j)
+
+    The pairs of a graph are judged together: a pair hears from all asked pairs that
+    start at one of its ends. So what would explain a pair can be explained away by
+    another. A pair that never meets has :math:`\mathbf{p} = \mathbf{0}`.
+
+    Args:
+        in_channels (int): The width of a state.
+        out_channels (int): The width of an answer.
+        relation_channels (list of int): The widths of the layers of :math:`g`.
+        head_channels (list of int): The widths of the hidden layers of :math:`f`; the
+            first is also that of :math:`g^{\prime}`.
+        act (str): The activation. (default: :obj:`"relu"`)
+        dropout (float): Dropout in :math:`f`. (default: :obj:`0.0`)
+
+    Shapes:
+        - **input:** states :math:`(O, H)` of the rows of
+          :class:`~pyg_relational.nn.frames.Frames`, pairs of nodes :math:`(2, P)`
+        - **output:** :math:`(P, F_{out})`
+
+    Raises:
+        ValueError: If widths do not fit.
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        relation_channels: Sequence[int],
+        head_channels: Sequence[int],
+        act: str = "relu",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__()
+        if not head_channels:
+            raise ValueError(
+                "'head_channels' must name at least one layer, that of the pairs with "
+                "the same end (got none)"
+            )
+        self.relation = PairwiseMLP(in_channels, relation_channels, act=act)
+        width, hidden = self.relation.out_channels, head_channels[0]
+        self.context = MLP([width, hidden], act=act, norm=None, plain_last=False)
+        channels = [width + 2 * hidden, *head_channels, out_channels]
+        self.head = MLP(channels, act=act, norm=None, dropout=dropout)
+
+    def reset_parameters(self) -> None:
+        r"""Resets all learnable parameters of the module."""
+        for part in (self.relation, self.context, self.head):
+            part.reset_parameters()
+
+    def forward(self, h: Tensor, frames: Frames, pairs: Tensor) -> Tensor:
+        r"""Runs the forward pass.
+
+        Args:
+            h (torch.Tensor): States.
+            frames (Frames): Whose they are, and when.
+            pairs (torch.Tensor): The pairs to judge.
+        """
+        target, source = self.relation.project(h, h, ("h", "h"))
+        check_pairs(pairs, "pairs", h, frames.row.size(0))
+        (first, second), ptr = pair_rows(frames, pairs)
+        met = self.relation.relate(target[first] + source[second])
+        p = segment(met, ptr, "mean")
+        nodes = frames.row.size(0)
+        context = scatter(self.context(p), pairs[0], dim_size=nodes)
+        ends = context[pairs]
+        return self.head(torch.cat([p, ends[0], ends[1]], dim=-1))
+
+    def __repr__(self) -> str:
+        return f"{self.__class__.__name__}({self.relation})"

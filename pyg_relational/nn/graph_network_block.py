@@ -6,8 +6,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.nn.resolver import aggregation_resolver
 
-from pyg_relational.nn.checks import check_features
-from pyg_relational.nn.index_checks import check_edges
+from pyg_relational.nn.checks import check_edges, check_features
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch

@@ -1,7 +1,8 @@
 """The relation g: what a pair of objects says."""
 
-from collections.abc import Sequence
-from typing import Any
+import math
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -11,7 +12,105 @@ from torch_geometric.nn.resolver import activation_resolver
 from torch_geometric.utils import segment
 
 from pyg_relational.nn.checks import check_features, check_optional
-from pyg_relational.ops import mlp_pair_reduce, relu_pair_sum, relu_pair_total
+from pyg_relational.nn.sets import set_ptr
+from pyg_relational.ops import (
+    batch_to_ptr,
+    fully_connected_edges,
+    mlp_pair_reduce,
+    relu_pair_sum,
+    relu_pair_total,
+)
+
+
+def cross_pairs(
+    side: Tensor, batch: Tensor | None = None, batch_size: int | None = None
+) -> Tensor:
+    r"""Lists the pairs of objects on different sides of each graph, in both
+    directions."""
+    if side.dim() != 1 or side.dtype != torch.long:
+        raise ValueError(
+            f"'side' must be a vector of dtype int64 (got shape {list(side.shape)}, "
+            f"dtype {side.dtype})"
+        )
+    if bool(((side != 0) & (side != 1)).any()):
+        raise ValueError(
+            f"'side' must be 0 or 1 for each object (got {side.unique().tolist()})"
+        )
+    graphs = set_ptr(batch, side.numel(), batch_size, side.device).numel() - 1
+    owner = 2 * (0 if batch is None else batch) + side
+    # A set for each side of each graph, beside the set of the other side.
+    target = owner.argsort(stable=True)
+    source = (owner + 1 - 2 * side).argsort(stable=True)
+    target_ptr = batch_to_ptr(owner[target], 2 * graphs)
+    other = owner[source] + 1 - 2 * side[source]
+    source_ptr = batch_to_ptr(other, 2 * graphs)
+    pairs = fully_connected_edges(target_ptr, source_ptr=source_ptr)
+    return torch.stack([source[pairs[0]], target[pairs[1]]])
+
+
+# What the features of two objects say side by side.
+
+
+INTERACTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "difference": lambda source, target: (target - source).abs(),
+    "offset": lambda source, target: target - source,
+    "product": lambda source, target: source * target,
+}
+
+
+def check_interactions(names: Sequence[str]) -> list[str]:
+    """Return names of interactions as a list; refuse unknown and repeated ones."""
+    known = ", ".join(INTERACTIONS)
+    if isinstance(names, str) or not {*names} <= {*INTERACTIONS}:
+        raise ValueError(f"'interactions' must be a list of {known} (got {names!r})")
+    if len({*names}) != len(names):
+        raise ValueError(f"'interactions' must not repeat a name (got {list(names)})")
+    return list(names)
+
+
+def pair_interactions(
+    x: Tensor, edge_index: Tensor, names: Sequence[str] = ("difference", "product")
+) -> Tensor:
+    r"""Returns interactions of the features of given pairs, as edge features.
+
+    Of a pair from source :math:`j` to target :math:`i`, the `"difference"` is
+    :math:`|\mathbf{x}_i - \mathbf{x}_j|`, the `"offset"`
+    :math:`\mathbf{x}_i - \mathbf{x}_j` and the `"product"`
+    :math:`\mathbf{x}_i \odot \mathbf{x}_j`."""
+    check_interactions(names)
+    source, target = x[edge_index[0]], x[edge_index[1]]
+    out = torch.cat([INTERACTIONS[name](source, target) for name in names], dim=-1)
+    if torch.compiler.is_compiling() or out.numel() == 0:
+        return out
+    low, high = out.detach().aminmax()
+    if not math.isfinite(float(high - low)):
+        raise ValueError(
+            f"'x' must be finite and small enough to multiply (got features up to "
+            f"{float(x.detach().abs().amax()):.1e}); scale them first"
+        )
+    return out
+
+
+# What the pairs of a batch say, one row a pair.
+
+
+class PairMessages(NamedTuple):
+    r"""What each pair adds to its set: the sum over a set's pairs is what a model's
+    :attr:`readout` reads.
+
+    Args:
+        edge_index (torch.Tensor): Sources and targets of the pairs, :math:`[2, E]`.
+        message (torch.Tensor): What each adds, :math:`[E, F]`.
+        owner (torch.Tensor): The set (or question) of each pair, :math:`[E]`.
+        ptr (torch.Tensor): Boundaries of the sets among the objects,
+            :math:`[B + 1]`.
+    """
+
+    edge_index: Tensor
+    message: Tensor
+    owner: Tensor
+    ptr: Tensor
+
 
 ACTIVATIONS = ("relu", "leaky_relu", "elu", "gelu", "silu", "tanh")
 

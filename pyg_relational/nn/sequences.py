@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyg_relational._checks import check_vector
 from pyg_relational.nn.checks import check_device
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import batch_to_ptr, ptr_to_batch
-from pyg_relational.ops.checks import check_vector
 
 
 @dataclass(frozen=True)
@@ -34,23 +34,7 @@ def read_sequences(
     batch: Tensor | None = None,
     batch_size: int | None = None,
 ) -> Sequences:
-    r"""Finds the sequences in the steps of a batch.
-
-    Args:
-        x (torch.Tensor): The steps of all sequences, one sequence after the other,
-            :math:`[S, *]`.
-        length (torch.Tensor, optional): The number of steps of each sequence,
-            :math:`[E]`; without it, each sample is one sequence.
-            (default: :obj:`None`)
-        batch (torch.Tensor, optional): The sample of each step, ascending,
-            :math:`[S]`. (default: :obj:`None`)
-        batch_size (int, optional): The number of samples :math:`B`.
-            (default: :obj:`None`)
-
-    Raises:
-        ValueError: If a sequence has no step, the lengths do not fit the steps, or a
-            sequence belongs to two samples.
-    """
+    r"""Finds the sequences in the steps of a batch."""
     sample_ptr = set_ptr(batch, x.size(0), batch_size, x.device)
     if length is None:
         _check_steps(sample_ptr.diff(), "'batch'", "leave empty samples out")
@@ -87,15 +71,7 @@ def _check_steps(length: Tensor, name: str, remedy: str) -> None:
 
 
 def packed_order(ptr: Tensor) -> tuple[Tensor, Tensor]:
-    r"""Orders steps by time, within a step by falling length of the sequence.
-
-    Args:
-        ptr (torch.Tensor): Boundaries of the sequences, :math:`[E + 1]`.
-
-    Returns:
-        The rows in that order, :math:`[S]`, and how many sequences are alive at each
-        step, on the CPU, as :class:`torch.nn.utils.rnn.PackedSequence` takes them.
-    """
+    r"""Orders steps by time, within a step by falling length of the sequence."""
     length, owner = ptr.diff(), ptr_to_batch(ptr)
     time = torch.arange(owner.numel(), device=ptr.device) - ptr[owner]
     rank = length.argsort(descending=True, stable=True).argsort()

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
+from pyg_relational._checks import check_ptr, check_vector
 from pyg_relational.nn.checks import check_device
 from pyg_relational.ops import batch_to_ptr, gather_sets, ptr_to_batch
-from pyg_relational.ops.checks import check_ptr, check_vector
 
 
 def set_ptr(
@@ -17,21 +17,7 @@ def set_ptr(
     rows: str = "x",
 ) -> Tensor:
     r"""Returns set boundaries :math:`[B + 1]` from the set of each row; one set
-    without :obj:`batch`.
-
-    Args:
-        batch (torch.Tensor, optional): The set of each row, ascending, :math:`[N]`.
-        num_rows (int): The number of rows :math:`N`.
-        batch_size (int, optional): The number of sets :math:`B`.
-        device (torch.device): Where the rows are.
-        names (tuple of str): What :obj:`batch` and :obj:`batch_size` are called in
-            errors. (default: :obj:`("batch", "batch_size")`)
-        rows (str): What the rows are called in errors. (default: :obj:`"x"`)
-
-    Raises:
-        TypeError: If :obj:`batch_size` is no whole number.
-        ValueError: If :obj:`batch` is not sorted or does not fit the rows.
-    """
+    without :obj:`batch`."""
     if batch is None:
         if batch_size not in (None, 1):
             raise ValueError(
@@ -46,15 +32,7 @@ def set_ptr(
 def check_owners(
     batch: Tensor, num_rows: int, device: torch.device, name: str, rows: str = "x"
 ) -> None:
-    r"""Raises an error unless each row has a number, without reading values.
-
-    Args:
-        batch (torch.Tensor): The set of each row, :math:`[N]`.
-        num_rows (int): The number of rows :math:`N`.
-        device (torch.device): Where the rows are.
-        name (str): What the argument is called in the error.
-        rows (str): What the rows are called in the error. (default: :obj:`"x"`)
-    """
+    r"""Raises an error unless each row has a number, without reading values."""
     check_vector(batch, name)
     if batch.numel() != num_rows:
         raise ValueError(
@@ -65,12 +43,7 @@ def check_owners(
 
 
 def check_rows_of(x: Tensor, dim: int) -> None:
-    r"""Raises an error unless an aggregation is given rows, :math:`[N, F]`.
-
-    Args:
-        x (torch.Tensor): The rows.
-        dim (int): The dimension that is aggregated.
-    """
+    r"""Raises an error unless an aggregation is given rows, :math:`[N, F]`."""
     if x.dim() != 2:
         raise ValueError(f"'x' must have shape [N, F] (got shape {list(x.shape)})")
     if dim not in (0, -2):
@@ -86,24 +59,7 @@ def read_sets(
     dim_size: int | None,
     edge_index: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    r"""Finds the sets of an aggregation's rows, in whichever way it was told.
-
-    Args:
-        x (torch.Tensor): Rows, :math:`[N, F]`.
-        index (torch.Tensor, optional): The set of each row, in any order.
-        ptr (torch.Tensor, optional): Set boundaries instead, :math:`[B + 1]`.
-        dim_size (int, optional): The number of sets.
-        edge_index (torch.Tensor, optional): Edges between rows, :math:`[2, E]`.
-            (default: :obj:`None`)
-
-    Returns:
-        The rows, set by set; the boundaries; the edges; and which row each was, or
-        :obj:`None` where all are as before.
-
-    Raises:
-        TypeError: If :obj:`dim_size` is no whole number.
-        ValueError: If the sets do not fit the rows.
-    """
+    r"""Finds the sets of an aggregation's rows, in whichever way it was told."""
     if ptr is None:
         if index is not None:
             check_owners(index, x.size(0), x.device, "index")
@@ -121,19 +77,7 @@ def sort_rows(
     x: Tensor, index: Tensor | None, edge_index: Tensor | None = None
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     r"""Brings the rows of each set together, as a convolution that aggregates its
-    messages may leave them scattered.
-
-    Args:
-        x (torch.Tensor): Rows, :math:`[N, F]`.
-        index (torch.Tensor, optional): The set of each row, :math:`[N]`; one set
-            without it.
-        edge_index (torch.Tensor, optional): Edges between rows, :math:`[2, E]`.
-            (default: :obj:`None`)
-
-    Returns:
-        The rows, their sets and the edges in the new order, and which row each was;
-        :obj:`None` where all are as before.
-    """
+    messages may leave them scattered."""
     if index is None:
         zeros = torch.zeros(x.size(0), dtype=torch.long, device=x.device)
         return x, zeros, edge_index, None
@@ -148,19 +92,7 @@ def sort_rows(
 def repeat_sets(
     ptr: Tensor, index: Tensor, edge_index: Tensor | None, edge_attr: Tensor | None
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-    r"""Repeats sets and the edges inside them.
-
-    Args:
-        ptr (torch.Tensor): Boundaries of the sets, shape :math:`[B + 1]`.
-        index (torch.Tensor): Which set each repeated one is, shape :math:`[Q]`.
-        edge_index (torch.Tensor, optional): Edges between the rows of the sets, in
-            any order, shape :math:`[2, E]`.
-        edge_attr (torch.Tensor, optional): Their features, shape :math:`[E, D]`.
-
-    Returns:
-        The rows of the repeated sets, their boundaries :math:`[Q + 1]`, the edges
-        between them and the features of these.
-    """
+    r"""Repeats sets and the edges inside them."""
     rows, out_ptr = gather_sets(ptr, index)
     if edge_index is None:
         return rows, out_ptr, None, None
@@ -183,14 +115,7 @@ def check_shared(u: Tensor | None, num_sets: int) -> None:
 
 
 def check_questions(u: Tensor, u_batch: Tensor | None, num_sets: int) -> None:
-    r"""Raises a :class:`ValueError` unless each row of :obj:`u` belongs to a set.
-
-    Args:
-        u (torch.Tensor): One row per set or question, shape :math:`[Q, *]`.
-        u_batch (torch.Tensor, optional): The set of each row, shape :math:`[Q]`; by
-            default row :math:`s` belongs to set :math:`s`.
-        num_sets (int): The number of sets.
-    """
+    r"""Raises a :class:`ValueError` unless each row of :obj:`u` belongs to a set."""
     if u_batch is None:
         if u.size(0) != num_sets:
             raise ValueError(
@@ -223,26 +148,7 @@ def ask(
     edge_attr: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
     r"""Appends what each set is asked to its objects; a set that is asked several
-    questions is repeated for each.
-
-    Args:
-        x (torch.Tensor): Objects, shape :math:`[N, F]`.
-        ptr (torch.Tensor): Boundaries of the sets, shape :math:`[B + 1]`.
-        u (torch.Tensor): Questions, shape :math:`[Q, U]`.
-        u_batch (torch.Tensor, optional): The set of each question; by default question
-            :math:`s` belongs to set :math:`s`.
-        edge_index (torch.Tensor, optional): Edges between objects, :math:`[2, E]`.
-            (default: :obj:`None`)
-        edge_attr (torch.Tensor, optional): Their features, :math:`[E, D]`.
-            (default: :obj:`None`)
-
-    Returns:
-        The objects :math:`[N', F + U]`, boundaries :math:`[Q + 1]`, edges and edge
-        features of the asked sets.
-
-    Raises:
-        ValueError: If the questions do not fit the sets.
-    """
+    questions is repeated for each."""
     check_questions(u, u_batch, ptr.numel() - 1)
     if u_batch is not None:
         rows, ptr, edge_index, edge_attr = repeat_sets(

@@ -13,18 +13,15 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from pyg_relational.ops.kernels import ACTIVATIONS, linear, linear_weight_grad
+
 # Values in one layer of a tile: what lets a tile's layers share the last-level cache
 # of a CPU, and what keeps a GPU busy.
 _TILE_VALUES = {"cpu": 2**19, "cuda": 2**25}
 
 
 def tile_size(width: int, device_type: str) -> int:
-    r"""Returns the number of pairs in a tile.
-
-    Args:
-        width (int): The width of the widest layer.
-        device_type (str): Where the pairs are computed.
-    """
+    r"""Returns the number of pairs in a tile."""
     values = _TILE_VALUES.get(device_type, _TILE_VALUES["cuda"])
     # A multiple of 256, so that all tiles but the last have a round size.
     return max(values // max(width, 1) // 256, 1) * 256
@@ -111,12 +108,7 @@ class PairList:
         return self.pair_ptr.diff()
 
     def tiles(self, size: int, skip: int = 0) -> Iterator[PairTile]:
-        r"""Lists all pairs in order, :obj:`size` of them at a time.
-
-        Args:
-            size (int): The number of pairs in a tile; zero puts all in one.
-            skip (int): The number of tiles to leave out first. (default: :obj:`0`)
-        """
+        r"""Lists all pairs in order, :obj:`size` of them at a time."""
         total = int(self.pair_ptr[-1])
         if total == 0:
             return
@@ -181,15 +173,7 @@ def pair_list(
     num_sources: int,
     self_pairs: bool,
 ) -> PairList:
-    r"""Describes the pairs of a batch whose targets meet the sources of their set.
-
-    Args:
-        target_ptr (torch.Tensor): Boundaries of the targets' sets, :math:`[B + 1]`.
-        source_ptr (torch.Tensor): Boundaries of the sources' sets, :math:`[B + 1]`.
-        num_targets (int): The number of targets :math:`N`.
-        num_sources (int): The number of sources :math:`M`.
-        self_pairs (bool): Whether target :math:`i` is paired with source :math:`i`.
-    """
+    r"""Describes the pairs of a batch whose targets meet the sources of their set."""
     sizes = torch.stack([source_ptr[:-1], source_ptr.diff()], dim=1)
     sizes = sizes.repeat_interleave(target_ptr.diff(), dim=0, output_size=num_targets)
     start, count = sizes.unbind(1)
@@ -197,3 +181,90 @@ def pair_list(
         count = count - 1
     pair_ptr = torch.nn.functional.pad(count.cumsum(0), (1, 0))
     return PairList(pair_ptr, start, num_sources, self_pairs)
+
+
+# The pair function of one tile: built, pushed through its layers, and back.
+
+
+@dataclass(frozen=True)
+class PairMLP:
+    r"""The pair function :math:`h_0 = \sigma(t_i + s_j)`,
+    :math:`h_k = \sigma(W_k h_{k-1} + b_k)`, with a backward of its own.
+
+    Args:
+        weights (list of torch.Tensor): Weights :math:`W_k`, each :math:`[O, I]`.
+        biases (list of torch.Tensor): Biases :math:`b_k`, each :math:`[O]`, or of no
+            element where a layer has none.
+        act (str): The name of :math:`\sigma`.
+        negative_slope (float): The slope of a leaky ReLU.
+        plain_last (bool): Whether the last layer has no activation.
+    """
+
+    weights: list[Tensor]
+    biases: list[Tensor]
+    act: str
+    negative_slope: float
+    plain_last: bool
+
+    def forward(self, tile: PairTile, target: Tensor, source: Tensor) -> Tensor:
+        r"""Returns the tile's values :math:`[P, H_{out}]`."""
+        act = ACTIVATIONS[self.act]
+        h = act.forward_(_pair_sum(tile, target, source), self.negative_slope)
+        for k in range(len(self.weights)):
+            h = self._linear(k, h)
+            if self._is_active(k):
+                act.forward_(h, self.negative_slope)
+        return h
+
+    def forward_and_save(
+        self, tile: PairTile, target: Tensor, source: Tensor
+    ) -> tuple[list[Tensor], list[Tensor]]:
+        r"""Returns the outputs of all layers that :meth:`backward` reads, and the
+        tensors that the activations' derivatives read."""
+        act = ACTIVATIONS[self.act]
+        outputs: list[Tensor] = []
+        saved: list[Tensor] = []
+        h = _pair_sum(tile, target, source)
+        for k in range(-1, len(self.weights)):
+            if k >= 0:
+                h = self._linear(k, outputs[-1])
+            if self._is_active(k):
+                saved.append(h)
+                h = act.forward_(
+                    h.clone() if act.saves_input else h, self.negative_slope
+                )
+            outputs.append(h)
+        return outputs, saved
+
+    def backward(
+        self,
+        grad: Tensor,
+        outputs: list[Tensor],
+        saved: list[Tensor],
+        grad_weights: list[Tensor],
+        grad_biases: list[Tensor],
+    ) -> Tensor:
+        r"""Adds to the layers' gradients and returns that of :math:`t_i + s_j`."""
+        act = ACTIVATIONS[self.act]
+        for k in range(len(self.weights) - 1, -1, -1):
+            if self._is_active(k):
+                act.backward_(grad, saved[k + 1], self.negative_slope)
+            grad_weight, grad_bias = linear_weight_grad(grad, outputs[k])
+            grad_weights[k] += grad_weight
+            if grad_biases[k].numel():
+                grad_biases[k] += grad_bias
+            grad = linear(grad, self.weights[k].t())
+        return act.backward_(grad, saved[0], self.negative_slope)
+
+    def _linear(self, k: int, x: Tensor) -> Tensor:
+        bias = self.biases[k]
+        return linear(x, self.weights[k], bias if bias.numel() else None)
+
+    def _is_active(self, k: int) -> bool:
+        return not (self.plain_last and k == len(self.weights) - 1)
+
+
+def _pair_sum(tile: PairTile, target: Tensor, source: Tensor) -> Tensor:
+    h = torch.index_select(target[tile.targets], 0, tile.target_index)
+    h += torch.index_select(source[tile.sources], 0, tile.source_index)
+    return h

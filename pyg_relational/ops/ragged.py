@@ -1,19 +1,262 @@
-"""Ragged sets: a batch of sets is one tensor of rows and the boundaries of its sets."""
+"""Ragged sets: a batch of sets is one tensor of rows and the boundaries of its sets.
+
+Sets of equal size need no copy at all. Otherwise sets are grouped so that padding
+within a group at most doubles each side; one set of 1,000 beside 500 sets of 5 becomes
+two blocks, not 501 sets of 1,000.
+"""
 
 from __future__ import annotations
+
+from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 from torch_geometric.index import index2ptr, ptr2index
 
-from pyg_relational.ops.checks import (
+from pyg_relational._checks import (
     MAX_SETS,
+    check_aligned,
     check_count,
     check_device,
     check_ptr,
     check_vector,
     reads_for_free,
 )
+from pyg_relational.ops.pair_tiles import pair_list
+
+# Feature maps of images as sets of objects.
+
+
+def map_to_objects(features: Tensor) -> tuple[Tensor, Tensor]:
+    r"""Turns the cells of feature maps into objects that carry their place, as in `"A
+    simple neural network module for relational reasoning"
+    <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), section 4.
+
+    Args:
+        features (torch.Tensor): A map of each image, shape :math:`[B, C, h, w]`.
+
+    Returns:
+        tuple: The objects, row by row, shape :math:`[B \cdot h \cdot w, C + 2]`, whose
+        last two features are row and column in :math:`[-1, 1]`, -1 where there is only
+        one; and the image of each object, shape :math:`[B \cdot h \cdot w]`.
+
+    Raises:
+        ValueError: If the maps do not have four dimensions.
+    """
+    if features.dim() != 4:
+        raise ValueError(
+            f"'features' must have shape [B, C, h, w] (got {list(features.shape)})"
+        )
+    count, _, height, width = features.shape
+    rows = torch.linspace(-1, 1, height, device=features.device)
+    columns = torch.linspace(-1, 1, width, device=features.device)
+    # [2, h, w] -> [B, 2, h, w]
+    places = torch.stack(torch.meshgrid(rows, columns, indexing="ij"))
+    places = places.to(features.dtype).expand(count, -1, -1, -1)
+    # [B, C + 2, h, w] -> [B, h, w, C + 2] -> [B * h * w, C + 2]
+    x = torch.cat([features, places], dim=1).permute(0, 2, 3, 1).flatten(0, 2)
+    batch = torch.arange(count, device=features.device)
+    return x, batch.repeat_interleave(height * width)
+
+
+# Size classes: how ragged sets become a few dense blocks without large padding.
+
+
+@dataclass(frozen=True)
+class Block:
+    r"""A group of sets that is processed as one dense block.
+
+    Args:
+        num_sets (int): The number of sets :math:`S` in the block.
+        num_targets (int): The padded number of targets :math:`n` per set.
+        num_sources (int): The padded number of sources :math:`m` per set.
+        set_index (torch.Tensor, optional): The sets in the block, shape
+            :math:`[S]`; :obj:`None` where the block is the whole batch.
+        target_rows (torch.Tensor, optional): The row of each target, shape
+            :math:`[S, n]`; :obj:`None` where rows are already in place.
+        target_mask (torch.Tensor, optional): True where a target is real, shape
+            :math:`[S, n]`; :obj:`None` where all are.
+        source_rows (torch.Tensor, optional): As :obj:`target_rows`, :math:`[S, m]`.
+        source_mask (torch.Tensor, optional): As :obj:`target_mask`, :math:`[S, m]`.
+    """
+
+    num_sets: int
+    num_targets: int
+    num_sources: int
+    set_index: Tensor | None = None
+    target_rows: Tensor | None = None
+    target_mask: Tensor | None = None
+    source_rows: Tensor | None = None
+    source_mask: Tensor | None = None
+
+    def take_targets(self, x: Tensor) -> Tensor:
+        r"""Brings rows :math:`[N, *]` into block form :math:`[S, n, *]`; the content
+        of padded rows is arbitrary (rows of other sets)."""
+        return _take(x, self.target_rows, self.num_sets, self.num_targets)
+
+    def take_sources(self, x: Tensor) -> Tensor:
+        r"""Brings rows :math:`[M, *]` into block form :math:`[S, m, *]`; the content
+        of padded rows is arbitrary (rows of other sets)."""
+        return _take(x, self.source_rows, self.num_sets, self.num_sources)
+
+    def put_targets(self, out: Tensor, x: Tensor) -> None:
+        r"""Writes the real rows of :math:`[S, n, *]` to their places in
+        :math:`[N, *]`."""
+        _put(out, x, self.target_rows, self.target_mask)
+
+    def put_sources(self, out: Tensor, x: Tensor) -> None:
+        r"""Writes the real rows of :math:`[S, m, *]` to their places in
+        :math:`[M, *]`."""
+        _put(out, x, self.source_rows, self.source_mask)
+
+    def put_sets(self, out: Tensor, x: Tensor) -> None:
+        r"""Writes the sets' values :math:`[S, *]` to their places in
+        :math:`[B, *]`."""
+        if self.set_index is None:
+            out.copy_(x)
+        else:
+            out[self.set_index] = x.to(out.dtype)
+
+    def take_sets(self, x: Tensor) -> Tensor:
+        r"""Brings one value per set :math:`[B, *]` into block form
+        :math:`[S, *]`."""
+        return x if self.set_index is None else x[self.set_index]
+
+
+def _take(x: Tensor, rows: Tensor | None, num_sets: int, size: int) -> Tensor:
+    if rows is not None:
+        x = x.index_select(0, rows.flatten())
+    # [S * n, *] -> [S, n, *]
+    return x.reshape(num_sets, size, *x.shape[1:])
+
+
+def _put(out: Tensor, x: Tensor, rows: Tensor | None, mask: Tensor | None) -> None:
+    if rows is None:
+        # [S, n, *] -> [S * n, *]
+        out.copy_(x.reshape(out.shape))
+    elif mask is None:
+        out.index_copy_(0, rows.flatten(), x.flatten(0, 1).to(out.dtype))
+    else:
+        out.index_copy_(0, rows[mask], x[mask].to(out.dtype))
+
+
+def blocks(target_ptr: Tensor, source_ptr: Tensor) -> list[Block]:
+    r"""Groups the sets of a ragged batch into dense blocks with little padding.
+
+    Sets without targets or without sources form no block: what they contribute is
+    zero (or the reduction's empty value), which the caller's buffer already holds."""
+    n, m = target_ptr.diff(), source_ptr.diff()
+    if n.numel() == 0:
+        return []
+    low_n, high_n, low_m, high_m = torch.stack(
+        [n.min(), n.max(), m.min(), m.max()]
+    ).tolist()
+    if high_n == 0 or high_m == 0:
+        return []
+    if low_n == high_n and low_m == high_m:
+        return [Block(n.numel(), high_n, high_m)]
+    # Exponents of the next power of two; a pair of them is a size class.
+    class_n = torch.frexp((n - 1).clamp_min(0).double()).exponent
+    class_m = torch.frexp((m - 1).clamp_min(0).double()).exponent
+    label = class_n.long() * 64 + class_m
+    label[(n == 0) | (m == 0)] = -1
+    return [
+        _block((label == value).nonzero().flatten(), n, m, target_ptr, source_ptr)
+        for value in label.unique().tolist()
+        if value >= 0
+    ]
+
+
+def _block(
+    sets: Tensor, n: Tensor, m: Tensor, target_ptr: Tensor, source_ptr: Tensor
+) -> Block:
+    target_rows, target_mask = _rows(target_ptr[sets], n[sets])
+    source_rows, source_mask = _rows(source_ptr[sets], m[sets])
+    return Block(
+        sets.numel(),
+        target_rows.size(1),
+        source_rows.size(1),
+        sets,
+        target_rows,
+        target_mask,
+        source_rows,
+        source_mask,
+    )
+
+
+def _rows(start: Tensor, size: Tensor) -> tuple[Tensor, Tensor | None]:
+    position = torch.arange(int(size.max()), device=start.device)
+    mask = position < size.unsqueeze(1)
+    if bool(mask.all()):
+        return start.unsqueeze(1) + position, None
+    # A padded row repeats the set's first one, so every index is valid.
+    return start.unsqueeze(1) + position * mask, mask
+
+
+# More pairs than any memory holds: 16 bytes each.
+_MAX_PAIRS = 2.0**36
+
+
+def fully_connected_edges(
+    ptr: Tensor, self_pairs: bool = True, source_ptr: Tensor | None = None
+) -> Tensor:
+    r"""Lists all ordered pairs of rows inside each set as edges.
+
+    The operators of this package never need them: all pairs are their default.
+
+    Args:
+        ptr (torch.Tensor): Set boundaries, shape :math:`[B + 1]`.
+        self_pairs (bool): Whether to include the pairs :math:`(i, i)`.
+            (default: :obj:`True`)
+        source_ptr (torch.Tensor, optional): Set boundaries of the sources, if these
+            are other rows than the targets, shape :math:`[B + 1]`.
+            (default: :obj:`None`)
+
+    Returns:
+        torch.Tensor: Edges from sources (first row) to targets (second row), shape
+        :math:`[2, E]` with :math:`E = \sum_s n_s^2` (:math:`n_s (n_s - 1)` without
+        self pairs), sorted by target and then by source.
+
+    Raises:
+        ValueError: If boundaries do not start at zero, are not ascending, or differ
+            where self pairs are left out.
+    """
+    source_ptr = ptr if source_ptr is None else source_ptr
+    check_vector(ptr, "ptr")
+    check_vector(source_ptr, "source_ptr")
+    check_device(source_ptr, ptr.device, "source_ptr", "'ptr'")
+    n, m = (int(x[-1]) if x.numel() else 0 for x in (ptr, source_ptr))
+    check_ptr(ptr, n, "ptr")
+    check_ptr(source_ptr, m, "source_ptr")
+    _check_pairs(ptr, source_ptr)
+    if not self_pairs:
+        check_aligned(ptr, source_ptr)
+    pairs = pair_list(ptr, source_ptr, n, m, self_pairs)
+    target = torch.arange(n, device=ptr.device).repeat_interleave(pairs.counts())
+    position = torch.arange(target.numel(), device=ptr.device)
+    shift = pairs.source_start - pairs.pair_ptr[:-1]
+    source = position + shift[target]
+    if not self_pairs:
+        # Sources behind the one that is left out lie one further.
+        source += source >= target
+    return torch.stack([source, target])
+
+
+def _check_pairs(ptr: Tensor, source_ptr: Tensor) -> None:
+    if ptr.numel() != source_ptr.numel():
+        raise ValueError(
+            f"'ptr' and 'source_ptr' must bound the same number of sets (got "
+            f"{ptr.numel() - 1} and {source_ptr.numel() - 1})"
+        )
+    if torch.compiler.is_compiling():
+        return
+    # Whole numbers would overflow.
+    pairs = float((ptr.diff().double() * source_ptr.diff()).sum())
+    if pairs > _MAX_PAIRS:
+        raise ValueError(
+            f"'ptr' and 'source_ptr' must make pairs that fit in memory (got "
+            f"{pairs:.1e} pairs); the layers take all pairs without a list of them"
+        )
 
 
 def batch_to_ptr(

@@ -1,5 +1,6 @@
 """Training and testing of one model: from a configuration to a run folder."""
 
+import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -11,22 +12,22 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ProgressBar, Ti
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
-from pyg_relational.data.temporal_storage import KEPT
-from pyg_relational.train.checkpoints import (
+from pyg_relational._checks import UsageError
+from pyg_relational._files import read_json, write_json
+from pyg_relational.data.temporal import KEPT
+from pyg_relational.train.callbacks import (
     SAVE_MINUTES,
     AtomicCheckpoints,
-    read_checkpoint,
-    save_best_and_last,
-)
-from pyg_relational.train.datamodule import RelationalDataModule
-from pyg_relational.train.logs import (
     Curve,
     KeepCurve,
     Rows,
     progress,
     quiet_lightning,
+    read_checkpoint,
+    save_best_and_last,
 )
-from pyg_relational.train.module import RelationalModule
+from pyg_relational.train.datamodule import RelationalDataModule
+from pyg_relational.train.module import RelationalModule, Task, task_of
 from pyg_relational.train.processes import (
     RandomNumbers,
     first_alone,
@@ -34,13 +35,41 @@ from pyg_relational.train.processes import (
     trainer_options,
     world_size,
 )
-from pyg_relational.train.registry import (
-    build_model,
-    dataset_class,
-    transform_class,
-)
+from pyg_relational.train.registry import build_model, dataset_class, transform_class
 from pyg_relational.train.run_folder import prepare, save_model
-from pyg_relational.train.tasks import Task, task_of
+
+# Trainings of a benchmark: which are finished, and where the others go on.
+
+
+NEXT_START = "the next start begins this training"
+
+
+def finished(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
+    """Return the figures of a finished training, or ``None`` if there is none with
+    these settings."""
+    try:
+        figures = read_json(path)
+    except UsageError:
+        return None
+    same = isinstance(figures, dict) and figures.get("settings") == settings
+    return figures if same else None
+
+
+def last_checkpoint(folder: Path, settings: dict[str, Any]) -> str | None:
+    """Return the checkpoint to go on from; those of other settings are deleted."""
+    note, last = folder / "settings.json", folder / "last.ckpt"
+    if finished(note, settings) is not None:
+        # Who deletes either, because it is damaged, begins anew.
+        if not (last.is_file() and (folder / "best.ckpt").is_file()):
+            return None
+        # Read before Lightning does, whose messages do not say what to do.
+        read_checkpoint(last, NEXT_START)
+        return str(last)
+    shutil.rmtree(folder, ignore_errors=True)
+    folder.mkdir(parents=True)
+    write_json(note, {"settings": settings})
+    return None
+
 
 # What a batch needs whatever the model reads: what is scored, and what temporal graphs
 # keep their features in.
@@ -91,19 +120,7 @@ def fit(
 ) -> FitResult:
     """Train and test the model of a resolved configuration.
 
-    Of several processes the first writes the run folder.
-
-    Args:
-        config (dict): What :func:`~pyg_relational.train.recipe.resolve` returned, with
-            ``seed, accelerator, precision``.
-        folder (Path): The run folder.
-        resume (bool): Continue from ``checkpoints/last.ckpt`` if there is one.
-            (default: ``False``)
-        overwrite (bool): Replace a run in the folder. (default: ``False``)
-
-    Raises:
-        UsageError: If folder, dataset, model and configuration do not fit together.
-    """
+    Of several processes the first writes the run folder."""
     first_alone(prepare, folder, config, resume, overwrite)
     first = rank() == 0
     metric = task_of(dataset_class(config["dataset"]["class"]).task).metric
@@ -134,14 +151,7 @@ def fit_weights(
     callbacks: Sequence[Callback],
     resume: bool = False,
 ) -> Fitted:
-    """Train the model of a resolved configuration without testing it.
-
-    Args:
-        config (dict): As for :func:`fit`.
-        folder (Path): The run folder, prepared.
-        callbacks (Sequence[Callback]): Called besides those that every run has.
-        resume (bool): As for :func:`fit`. (default: ``False``)
-    """
+    """Train the model of a resolved configuration without testing it."""
     pl.seed_everything(config["seed"], workers=True, verbose=False)
     model = build_model(config["model"])
     module = build_module(config, model)

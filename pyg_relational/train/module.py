@@ -2,34 +2,242 @@
 
 import inspect
 import math
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 from torch_geometric.data import Data
+from torch_geometric.utils import scatter
+from torchmetrics import Metric
 
-from pyg_relational.nn.inputs import forward_arguments
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.metrics import SETS, GroupedMean
+from pyg_relational._checks import UsageError, nearest_names
+from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.train.processes import pool, world_size
-from pyg_relational.train.tasks import task_of
+
+# The grouping of graphs whose rows are all right.
+SETS = "sets"
+
+
+class GroupedMean(Metric):
+    """Mean of a score over all rows and within each group of each grouping.
+
+    .. math::
+        m_g = \\frac{1}{|R_g|} \\sum_{r \\in R_g} s_r
+
+    Args:
+        groups (Mapping[str, Sequence[str]]): Names of the groups of each grouping, such
+            as ``{"kind": ("non-relational", "relational")}``.
+        **kwargs (optional): Arguments of :class:`torchmetrics.Metric`. Sums and counts
+            are added over processes unless ``sync_on_compute=False``.
+
+    Shapes:
+        - **score** :math:`(R, *)`, **indices**: for each grouping of the same shape,
+          in ``range(len(groups[grouping]))``; groupings without indices are left out
+          of an update. The indices of ``"sets"``, whose only group holds the share of
+          graphs with a score of 1 in every row, are the numbers of the graphs; a graph
+          is in one update alone.
+        - :meth:`compute`: a dictionary ``{"all": {"all": m}, grouping: {group: m}}`` of
+          floats; groups without rows are left out.
+    """
+
+    full_state_update = False
+    total: Tensor
+    count: Tensor
+
+    def __init__(self, groups: Mapping[str, Sequence[str]], **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.groups = {"all": ("all",), **{k: tuple(v) for k, v in groups.items()}}
+        size = sum(len(names) for names in self.groups.values())
+        # Sums of many numbers shall not depend on their order.
+        zeros = torch.zeros(size, dtype=torch.float64)
+        self.add_state("total", zeros, dist_reduce_fx="sum")
+        self.add_state("count", zeros.clone(), dist_reduce_fx="sum")
+
+    def update(self, score: Tensor, indices: Mapping[str, Tensor]) -> None:
+        """Add the scores of a batch to their groups."""
+        score = score.detach().to(self.total.dtype)
+        everything = torch.zeros_like(score, dtype=torch.long)
+        groups = {name: index for name, index in indices.items() if name != SETS}
+        self._add(score, {"all": everything, **groups})
+        if SETS in indices:
+            solved = _solved(score.flatten(), indices[SETS].flatten())
+            self._add(solved, {SETS: torch.zeros_like(solved, dtype=torch.long)})
+
+    def _add(self, score: Tensor, indices: Mapping[str, Tensor]) -> None:
+        offset = 0
+        for grouping, names in self.groups.items():
+            if grouping in indices:
+                index = (indices[grouping] + offset).flatten()
+                self.total.index_add_(0, index, score.flatten())
+                self.count.index_add_(0, index, torch.ones_like(score).flatten())
+            offset += len(names)
+
+    def compute(self) -> dict[str, dict[str, float]]:
+        """Return the mean score of every group that has rows."""
+        means = iter((self.total / self.count).tolist())
+        result = {
+            grouping: {name: next(means) for name in names}
+            for grouping, names in self.groups.items()
+        }
+        return {
+            grouping: {name: mean for name, mean in values.items() if mean == mean}
+            for grouping, values in result.items()
+        }
+
+
+def _solved(score: Tensor, graph: Tensor) -> Tensor:
+    """Of each graph with a score, 1 if all its scores are."""
+    rows = graph.bincount()
+    wrong = scatter(1 - score, graph, dim_size=rows.numel())
+    return (wrong[rows > 0] == 0).to(score.dtype)
+
+
+# What a dataset's ``task`` means: loss, score of a row, and which way is better.
+
+
+@dataclass(frozen=True)
+class Task:
+    """Loss and score of one kind of task.
+
+    A model may answer once, ``[rows, *]``, or after each of its K steps,
+    ``[rows, K, *]``: the loss is then the mean over steps, the score that of the last.
+
+    Args:
+        metric (str): Name of the mean score.
+        mode (str): ``"max"`` if a larger score is better, else ``"min"``.
+        classes (bool): Whether an answer has one channel more than ``y``: the scores
+            of the classes.
+    """
+
+    metric: str
+    mode: Literal["max", "min"]
+    classes: bool
+
+    def marked(
+        self, output: Tensor, y: Tensor, mask: Tensor | None
+    ) -> tuple[Tensor, Tensor]:
+        """Return the answers and targets that count."""
+        if mask is None:
+            return output, y
+        _check_mask(mask, y)
+        if self.answer(output, y).shape[: mask.dim()] != mask.shape:
+            raise _another_shape(output, y)
+        if self._has_steps(output, y):
+            # [rows, K, *] -> [K, rows, *] -> [K, marked, *] -> [marked, K, *]
+            return output.transpose(0, 1)[:, mask].transpose(0, 1), y[mask]
+        return output[mask], y[mask]
+
+    def loss(self, output: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss: cross-entropy, or squared error; 0 without rows."""
+        if self._has_steps(output, y):
+            # [rows, K, *] -> [rows * K, *]
+            y = y.repeat_interleave(output.size(1), dim=0)
+            output = output.flatten(0, 1)
+        if self.classes:
+            _check_classes(output, y)
+        else:
+            _check_values(output, y)
+        if y.numel() == 0:
+            # The mean of nothing is not a number.
+            return output.sum()
+        if self.classes:
+            return functional.cross_entropy(output, y)
+        return functional.mse_loss(output, y)
+
+    def score(self, output: Tensor, y: Tensor) -> Tensor:
+        """Return the score of each element of ``y``, of the last step.
+
+        A displacement is one score for all channels, the last dimension of ``y``.
+        """
+        output = self.answer(output, y)
+        if not self.classes:
+            _check_values(output, y)
+        return SCORES[self.metric](output, y)
+
+    def answer(self, output: Tensor, y: Tensor) -> Tensor:
+        """Return the last answer, one for each row of ``y``."""
+        return output[:, -1] if self._has_steps(output, y) else output
+
+    def _has_steps(self, output: Tensor, y: Tensor) -> bool:
+        return output.dim() > y.dim() + int(self.classes)
+
+
+def _check_mask(mask: Tensor, y: Tensor) -> None:
+    if mask.dtype != torch.bool or mask.shape != y.shape[: mask.dim()]:
+        raise UsageError(
+            f"'y_mask' must be of type bool and have the first dimensions of 'y', "
+            f"{list(y.shape)}, got {list(mask.shape)} of {mask.dtype}"
+        )
+
+
+def _check_classes(output: Tensor, y: Tensor) -> None:
+    largest = int(y.max()) if y.numel() else 0
+    if largest >= output.size(-1):
+        raise UsageError(
+            f"the model scores {output.size(-1)} classes, but 'y' holds class "
+            f"{largest}; raise the model's 'out_channels'"
+        )
+
+
+def _check_values(output: Tensor, y: Tensor) -> None:
+    if output.shape != y.shape:
+        raise _another_shape(output, y)
+
+
+def _another_shape(output: Tensor, y: Tensor) -> UsageError:
+    return UsageError(
+        f"the model answers with shape {list(output.shape)}, but 'y' has "
+        f"{list(y.shape)}; give them the same shape"
+    )
+
+
+def _is_right(output: Tensor, y: Tensor) -> Tensor:
+    return (output.argmax(dim=-1) == y).to(output.dtype)
+
+
+def _absolute_error(output: Tensor, y: Tensor) -> Tensor:
+    return (output - y).abs()
+
+
+def _squared_error(output: Tensor, y: Tensor) -> Tensor:
+    return (output - y).square()
+
+
+def _displacement(output: Tensor, y: Tensor) -> Tensor:
+    return (output - y).norm(dim=-1)
+
+
+# The scores of answers to `y`, by the name of their mean.
+SCORES: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
+    "accuracy": _is_right,
+    "absolute_error": _absolute_error,
+    "squared_error": _squared_error,
+    "displacement": _displacement,
+}
+TASKS = {
+    "classification": Task(metric="accuracy", mode="max", classes=True),
+    "regression": Task(metric="absolute_error", mode="min", classes=False),
+    "forecast": Task(metric="squared_error", mode="min", classes=False),
+    "trajectory": Task(metric="displacement", mode="min", classes=False),
+}
+
+
+def task_of(name: str) -> Task:
+    """Return the task with this name."""
+    if name not in TASKS:
+        raise UsageError(f"unknown task '{name}'; {nearest_names(name, TASKS)}")
+    return TASKS[name]
+
 
 OPTIMIZERS = {"Adam": torch.optim.Adam, "AdamW": torch.optim.AdamW}
 
 
 def warmup_cosine(step: int, warmup_steps: int, total_steps: float) -> float:
-    """Return the factor of the learning rate at a step: linear rise, cosine fall.
-
-    Args:
-        step (int): Number of steps taken so far.
-        warmup_steps (int): Steps until the factor is 1.
-        total_steps (float): Steps at which the factor is 0.
-
-    Returns:
-        float: In ``[0, 1]``.
-    """
+    """Return the factor of the learning rate at a step: linear rise, cosine fall."""
     rise = min(1.0, (step + 1) / max(1, warmup_steps))
     done = min(1.0, max(0, step - warmup_steps) / max(1, total_steps - warmup_steps))
     return rise * 0.5 * (1 + math.cos(math.pi * done))
@@ -133,13 +341,7 @@ class RelationalModule(pl.LightningModule):
         self.score.update(self.task.score(output, y), indices)
 
     def score_of(self, output: Tensor, data: Data) -> dict[str, dict[str, float]]:
-        """Return the scores of given answers to all rows of a dataset.
-
-        Args:
-            output (torch.Tensor): Answers, as the model would give them.
-            data (Data): Holds ``y`` and the groups of its rows; ``"sets"`` needs a
-                batch.
-        """
+        """Return the scores of given answers to all rows of a dataset."""
         metric = GroupedMean(self.groups, sync_on_compute=False)
         output, y, indices = self._marked(output, data)
         metric.update(self.task.score(output, y), indices)

@@ -1,5 +1,6 @@
 """The processes that train one model together, as `torchrun` starts them."""
 
+import logging
 import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -11,8 +12,45 @@ import torch
 from pytorch_lightning.callbacks import Callback
 from pytorch_lightning.strategies import DDPStrategy
 from torch import Tensor, distributed
+from torch.distributed.elastic.multiprocessing.errors import ChildFailedError
+from torch.distributed.run import parse_args, run
 
-from pyg_relational.train.errors import UsageError
+from pyg_relational._checks import UsageError
+
+# The start of several processes on this machine, by torchrun.
+
+
+def must_start(devices: int | None) -> bool:
+    """Tells whether processes have to be started for a number of devices."""
+    started = os.environ.get("LOCAL_WORLD_SIZE")
+    if started is None:
+        return devices is not None and devices > 1
+    if devices is not None and devices != int(started):
+        raise UsageError(
+            f"--devices {devices}: torchrun started {started} processes on this "
+            "machine; leave the option out, or give both the same number"
+        )
+    return False
+
+
+def start_processes(argv: list[str], devices: int) -> int:
+    """Run a command line in several processes, return the exit code of the first that
+    failed."""
+    threads = max(1, (os.cpu_count() or 1) // devices)
+    os.environ.setdefault("OMP_NUM_THREADS", str(threads))
+    # That all parameters of a model are used is nothing to warn of.
+    os.environ.setdefault("TORCH_CPP_LOG_LEVEL", "ERROR")
+    options = ["--standalone", f"--nproc-per-node={devices}"]
+    # Processes report their errors themselves.
+    logging.disable()
+    try:
+        run(parse_args([*options, "--module", "pyg_relational", *argv]))
+    except ChildFailedError as error:
+        return max(1, error.get_first_failure()[1].exitcode)
+    finally:
+        logging.disable(logging.NOTSET)
+    return 0
+
 
 # One process prepares a dataset, which may take hours, while the others wait.
 PATIENCE = timedelta(days=1)
@@ -30,14 +68,7 @@ def world_size() -> int:
 
 @contextmanager
 def processes(accelerator: str) -> Iterator[None]:
-    """Connects the processes that `torchrun` started; one alone stays alone.
-
-    Args:
-        accelerator (str): ``"auto"``, ``"cpu"`` or ``"gpu"``.
-
-    Raises:
-        UsageError: If there are more processes on this machine than GPUs.
-    """
+    """Connects the processes that `torchrun` started; one alone stays alone."""
     started = distributed.is_available() and distributed.is_torchelastic_launched()
     if _connected() or not started or os.environ["WORLD_SIZE"] == "1":
         yield
@@ -55,12 +86,7 @@ def processes(accelerator: str) -> Iterator[None]:
 def first_alone(function: Callable[..., object], *args: Any) -> None:
     """Call a function in the first process, while the others wait.
 
-    Where it fails, `torchrun` ends the others.
-
-    Args:
-        function (Callable): What to call.
-        *args: Its arguments.
-    """
+    Where it fails, `torchrun` ends the others."""
     if rank() == 0:
         function(*args)
     if _connected():
@@ -68,12 +94,7 @@ def first_alone(function: Callable[..., object], *args: Any) -> None:
 
 
 def pool(loss: Tensor, rows: int) -> tuple[Tensor, Tensor]:
-    """Return the mean loss of the rows of all processes, and their number.
-
-    Args:
-        loss (torch.Tensor): The mean loss of the rows of this process.
-        rows (int): How many those are.
-    """
+    """Return the mean loss of the rows of all processes, and their number."""
     if not _connected():
         return loss.detach(), torch.tensor(rows)
     total = torch.stack([loss.detach() * rows, loss.new_tensor(rows)]).double()
@@ -83,11 +104,7 @@ def pool(loss: Tensor, rows: int) -> tuple[Tensor, Tensor]:
 
 
 def gather(value: Any) -> list[Any]:
-    """Return the values of all processes, in their order.
-
-    Args:
-        value (Any): That of this process.
-    """
+    """Return the values of all processes, in their order."""
     if not _connected():
         return [value]
     values: list[Any] = [None] * world_size()
@@ -96,11 +113,7 @@ def gather(value: Any) -> list[Any]:
 
 
 def trainer_options(accelerator: str) -> dict[str, Any]:
-    """Return the options of a trainer for the processes that there are.
-
-    Args:
-        accelerator (str): ``"auto"``, ``"cpu"`` or ``"gpu"``.
-    """
+    """Return the options of a trainer for the processes that there are."""
     if not _connected():
         return {"devices": 1}
     devices = int(os.environ["LOCAL_WORLD_SIZE"])

@@ -1,13 +1,267 @@
 """Recipes: YAML files that name dataset, models, optimiser and budget."""
 
 import copy
+import inspect
+import json
+import math
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from fractions import Fraction
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from pyg_relational.train.errors import UsageError, nearest_names
-from pyg_relational.train.files import parse_yaml, read_text
-from pyg_relational.train.recipe_structure import check_part, check_structure
-from pyg_relational.train.search_space import check_search
+from pyg_relational._checks import UsageError, nearest_names
+from pyg_relational._files import parse_yaml, read_text
+from pyg_relational.train.registry import dataset_class, model_class
+
+if TYPE_CHECKING:
+    from optuna.trial import Trial
+
+
+# The section ``search`` of a recipe: options to tune, and the values they may take.
+
+
+KEYS = {"low", "high", "log", "step", "choices"}
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from ``low`` to ``high``, both included; whole ones if both are whole.
+
+    Args:
+        low (int or float): The smallest value.
+        high (int or float): The largest value.
+        log (bool): If set, the logarithm of the value is uniform. (default: ``False``)
+        step (int or float, optional): Distance of the values. (default: ``None``)
+    """
+
+    low: int | float
+    high: int | float
+    log: bool = False
+    step: int | float | None = None
+
+    def examples(self) -> list[Any]:
+        """Return values that must be legal if all of them are to be."""
+        return [self.low, self.high]
+
+    def suggest(self, trial: "Trial", key: str) -> Any:
+        """Return the value that a trial takes for an option."""
+        if isinstance(self.low, int) and isinstance(self.high, int):
+            step = int(self.step or 1)
+            return trial.suggest_int(key, self.low, self.high, step=step, log=self.log)
+        return trial.suggest_float(
+            key, self.low, self.high, step=self.step, log=self.log
+        )
+
+    def decode(self, stored: Any) -> Any:
+        """Return the value that a study stored."""
+        return stored
+
+
+@dataclass(frozen=True)
+class Choices:
+    """One of some values, which need not be numbers.
+
+    Args:
+        choices (tuple): The values: numbers, strings, booleans, ``None``, lists.
+    """
+
+    choices: tuple[Any, ...]
+
+    def examples(self) -> list[Any]:
+        """Return values that must be legal if all of them are to be."""
+        return list(self.choices)
+
+    def suggest(self, trial: "Trial", key: str) -> Any:
+        """Return the value that a trial takes for an option."""
+        # As JSON: a study stores no lists.
+        texts = [json.dumps(choice) for choice in self.choices]
+        return self.decode(trial.suggest_categorical(key, texts))
+
+    def decode(self, stored: Any) -> Any:
+        """Return the value that a study stored."""
+        return json.loads(stored)
+
+
+Distribution = Range | Choices
+
+
+def check_search(path: Path, content: dict[str, Any]) -> None:
+    """Check every section ``search`` of a recipe's file."""
+    for place, block in _blocks(content):
+        if "search" in block:
+            read_space(block["search"], f"'{place}search' of recipe '{path}'")
+
+
+def read_space(search: Any, where: str) -> dict[str, Distribution]:
+    """Return the distribution of each option of a section ``search``."""
+    if not isinstance(search, dict):
+        raise UsageError(
+            f"{where} must be a mapping of options to distributions, not {search!r}"
+        )
+    return {str(key): _read(value, f"{where}: {key}") for key, value in search.items()}
+
+
+def short(value: Any) -> str:
+    """Return a value as a person reads it: floats with four digits."""
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _blocks(content: dict[str, Any]) -> Iterator[tuple[str, dict[str, Any]]]:
+    yield "", content
+    for section in ("sizes", "representations", "models"):
+        blocks = content.get(section)
+        for name, block in blocks.items() if isinstance(blocks, dict) else ():
+            if isinstance(block, dict):
+                inner = _blocks(block) if section != "models" else [("", block)]
+                for place, part in inner:
+                    yield f"{section}.{name}.{place}", part
+
+
+def _read(value: Any, where: str) -> Distribution:
+    if not isinstance(value, dict):
+        raise UsageError(
+            f"{where} must be {{low: ..., high: ...}} or {{choices: [...]}}, "
+            f"not {value!r}"
+        )
+    for key in sorted(map(str, set(value) - KEYS)):
+        raise UsageError(
+            f"{where} has an unknown key '{key}'; {nearest_names(key, KEYS)}"
+        )
+    if "choices" in value:
+        return _read_choices(value, where)
+    if missing := sorted({"low", "high"} - set(value)):
+        raise UsageError(f"{where} lacks {', '.join(missing)}")
+    return _read_range(value, where)
+
+
+def _read_choices(value: dict[str, Any], where: str) -> Choices:
+    choices = value["choices"]
+    if len(value) > 1:
+        others = ", ".join(sorted(set(value) - {"choices"}))
+        raise UsageError(f"{where} has choices, which exclude {others}; keep either")
+    if not isinstance(choices, list) or not choices:
+        raise UsageError(
+            f"{where}: choices must be a list of values with at least one, "
+            f"not {choices!r}"
+        )
+    texts = [json.dumps(choice, default=str) for choice in choices]
+    for text in texts:
+        if texts.count(text) > 1:
+            raise UsageError(f"{where}: choices hold {text} twice; keep one")
+    # Dates and the like become what a command line would have said.
+    return Choices(tuple(json.loads(text) for text in texts))
+
+
+def _read_range(value: dict[str, Any], where: str) -> Range:
+    for key in ("low", "high", *(["step"] if value.get("step") is not None else [])):
+        _check_number(value[key], f"{where}: {key}")
+    low, high = value["low"], value["high"]
+    log, step = value.get("log", False), value.get("step")
+    if not isinstance(log, bool):
+        raise UsageError(f"{where}: log must be true or false, not {log!r}")
+    if low > high:
+        raise UsageError(f"{where}: low {low} is above high {high}; exchange them")
+    if log and low <= 0:
+        raise UsageError(f"{where}: log needs a low above 0, not {low}")
+    if step is None:
+        return Range(low, high, log)
+    if log:
+        raise UsageError(f"{where}: log and step exclude each other; keep either")
+    whole = isinstance(low, int) and isinstance(high, int)
+    if step <= 0 or (whole and not isinstance(step, int)):
+        kind = "whole number" if whole else "number"
+        raise UsageError(f"{where}: step must be a {kind} above 0, not {step}")
+    # As decimals: 0.3 is three steps of 0.1, in binary it is not.
+    steps = (Fraction(str(high)) - Fraction(str(low))) / Fraction(str(step))
+    if steps.denominator != 1:
+        raise UsageError(
+            f"{where}: high {high} is no whole number of steps of {step} above {low}"
+        )
+    return Range(low, high, log, step)
+
+
+def _check_number(value: Any, where: str) -> None:
+    numeric = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not numeric or not math.isfinite(value):
+        hint = ""
+        if isinstance(value, str):
+            hint = " (YAML reads 1e-4 as text: write 1.0e-4)"
+        raise UsageError(f"{where} must be a number, not {value!r}{hint}")
+
+
+# What kind of value each section of a recipe holds.
+
+
+NAMES = {"name", "description", "model", "baseline", "spread"}
+MAPPINGS = {
+    "budget",
+    "dataset",
+    "models",
+    "optimizer",
+    "representations",
+    "search",
+    "sizes",
+    "solved_above",
+}
+LISTS = {"published", "references"}
+KINDS: tuple[tuple[set[str], type, str], ...] = (
+    (NAMES, str, "a name"),
+    (MAPPINGS, dict, "a mapping"),
+    (LISTS, list, "a list"),
+)
+# Their entries are laid over the recipe, so they look like it.
+LAYERS = ("sizes", "representations")
+
+
+def check_structure(path: Path, content: dict[str, Any], place: str = "") -> None:
+    """Check that every section is of its kind: a name, a mapping or a list."""
+    for name, value in content.items():
+        where = f"'{place}{name}' of recipe '{path}'"
+        for names, kind, text in KINDS:
+            # An empty part, or no baseline.
+            empty = value is None and (name == "baseline" or place)
+            if name in names and not isinstance(value, kind) and not empty:
+                raise UsageError(f"{where} must be {text}, not {str(value)[:80]!r}")
+        if not isinstance(value, dict):
+            continue
+        if not all(isinstance(key, str) for key in value):
+            raise UsageError(f"{where} has a key that is no text: {list(value)[:9]}")
+        if name == "models":
+            for key, spec in value.items():
+                _check_model(f"'{place}models.{key}' of recipe '{path}'", spec)
+        if name in LAYERS:
+            for key, layer in value.items():
+                if layer is not None and not isinstance(layer, dict):
+                    raise UsageError(f"{where}: '{key}' must be a mapping of sections")
+                check_structure(path, layer or {}, f"{place}{name}.{key}.")
+
+
+def check_part(where: str, part: dict[str, Any]) -> None:
+    """Check what a description of a model or dataset, or a piece of one, holds.
+
+    Args:
+        where (str): What is checked, for messages.
+        part (dict): The description.
+
+    Raises:
+        UsageError: If a value is not of its kind; it is named.
+    """
+    kinds = {"class": str, "args": dict, "dataset": dict, "search": dict, "root": str}
+    for key, kind in kinds.items():
+        if key in part and not isinstance(part[key], kind):
+            raise UsageError(
+                f"{where}: '{key}' must be a {'text' if kind is str else 'mapping'}, "
+                f"not {str(part[key])[:80]!r}"
+            )
+
+
+def _check_model(where: str, spec: Any) -> None:
+    """A layer may name a part of a model's description only."""
+    if not isinstance(spec, dict):
+        raise UsageError(f"{where} must be a mapping with class and args, not {spec!r}")
+    check_part(where, spec)
+
 
 RECIPES = Path(__file__).parent / "recipes"
 SECTIONS = {
@@ -51,17 +305,7 @@ def recipe_names() -> list[str]:
 
 
 def load_recipe(recipe: str) -> dict[str, Any]:
-    """Read a recipe by name, or from a file of one's own.
-
-    Args:
-        recipe (str): A name from :func:`recipe_names`, or a path to a ``.yaml`` file.
-
-    Returns:
-        dict: The sections of the file as they stand.
-
-    Raises:
-        UsageError: If there is no such recipe, or the file is not a recipe.
-    """
+    """Read a recipe by name, or from a file of one's own."""
     path = Path(recipe) if recipe.endswith(".yaml") else RECIPES / f"{recipe}.yaml"
     if not path.is_file():
         hint = nearest_names(recipe, recipe_names())
@@ -94,26 +338,7 @@ def resolve(
 ) -> dict[str, Any]:
     """Merge a recipe with one size and one representation, and choose the model.
 
-    Later wins: the recipe, its size, the representation, the representation's size.
-
-    Args:
-        recipe (dict): What :func:`load_recipe` returned.
-        size (str): A key of ``sizes``. (default: ``"laptop"``)
-        representation (str, optional): A key of ``representations``; ``None`` takes
-            the first. (default: ``None``)
-        model (str, optional): A key of ``models``; ``None`` takes the recipe's own.
-            (default: ``None``)
-
-    Returns:
-        dict: ``recipe, size, representation, dataset, model_name, model,
-        baseline_name, baseline, optimizer, budget, published, references,
-        solved_above, spread, search``. The part ``dataset`` of a model is laid over the
-        recipe's, that of the baseline over both.
-
-    Raises:
-        UsageError: If one of the names is not in the recipe, or a part of it lacks a
-            key or has an unknown one.
-    """
+    Later wins: the recipe, its size, the representation, the representation's size."""
     variants = recipe.get("representations", {})
     if representation is None and variants:
         representation = next(iter(variants))
@@ -195,3 +420,130 @@ def merge(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
         both = isinstance(value, dict) and isinstance(merged.get(key), dict)
         merged[key] = merge(merged[key], value) if both else copy.deepcopy(value)
     return merged
+
+
+# A dataset's split and its transforms belong to the training code; models have no
+# arguments of these names.
+_RESERVED = {
+    "self",
+    "root",
+    "split",
+    "transform",
+    "pre_transform",
+    "pre_filter",
+    "force_reload",
+}
+# Chosen by --model and --data-root, so that names and records are true.
+_ELSEWHERE = {
+    "dataset.class",
+    "dataset.root",
+    "model.class",
+    "model.dataset",
+    "model.search",
+    "baseline.class",
+    "baseline.dataset",
+    "baseline.search",
+}
+# The least value of whole numbers; other numbers may not be negative.
+_WHOLE = {
+    "model.max_epochs": 1,
+    "baseline.max_epochs": 1,
+    "optimizer.warmup_steps": 0,
+    "budget.max_epochs": 1,
+    "budget.batch_size": 1,
+    "budget.validate_every": 1,
+    "budget.patience": 0,
+    "budget.max_steps": 1,
+    "budget.pairs": 1,
+}
+_NUMBERS = {
+    "optimizer.learning_rate",
+    "optimizer.weight_decay",
+    "budget.max_minutes",
+    "budget.save_minutes",
+}
+_MAY_BE_NONE = {"budget.max_steps", "budget.max_minutes", "budget.pairs"}
+
+
+def apply_settings(
+    config: dict[str, Any], settings: dict[str, Any], where: str = "--set"
+) -> dict[str, Any]:
+    """Return a copy of a configuration with some options set."""
+    check_settings(config, ((key, [settings[key]]) for key in settings), where)
+    config = copy.deepcopy(config)
+    for key, value in settings.items():
+        *parents, name = key.split(".")
+        target = config
+        for parent in parents:
+            target = target[parent]
+        target[name] = copy.deepcopy(value)
+    if "budget.max_epochs" in settings:
+        # A model's own number of epochs would hide the one that was asked for.
+        for part in ("model", "baseline"):
+            if f"{part}.max_epochs" not in settings:
+                (config[part] or {}).pop("max_epochs", None)
+    return config
+
+
+def check_settings(
+    config: dict[str, Any], values: Iterable[tuple[str, list[Any]]], where: str
+) -> None:
+    """Check that options exist and that each may take some values."""
+    known = known_options(config)
+    for key, examples in values:
+        anything = f"{key.rpartition('.')[0]}.*"
+        if key not in known and anything not in known:
+            hint = nearest_names(key, known)
+            raise UsageError(f"{where}: unknown option '{key}'; {hint}")
+        for value in examples:
+            _check_value(key, value, where)
+
+
+def known_options(config: dict[str, Any]) -> set[str]:
+    """Return the names of all options of a configuration.
+
+    The arguments of models and datasets are those of their constructors, also of a
+    model within a model; ``args.*`` stands for any further ones."""
+    known = set()
+    for part, (required, optional) in PARTS.items():
+        if config[part] is None:
+            continue
+        for name in required | optional:
+            if name == "args":
+                find = dataset_class if part == "dataset" else model_class
+                known |= {f"{part}.{key}" for key in _arguments(find, config[part])}
+            else:
+                known.add(f"{part}.{name}")
+    return known - _ELSEWHERE
+
+
+def _arguments(find: Callable[[str], type[Any]], spec: dict[str, Any]) -> set[str]:
+    # Of the constructor itself: a class may have a metaclass with another signature.
+    constructor: Any = find(spec["class"]).__init__
+    names = set()
+    for name, parameter in inspect.signature(constructor).parameters.items():
+        if parameter.kind is parameter.VAR_KEYWORD:
+            names.add("args.*")
+        elif name not in _RESERVED and parameter.kind is not parameter.VAR_POSITIONAL:
+            names.add(f"args.{name}")
+        inner = spec["args"].get(name)
+        if isinstance(inner, dict) and set(inner) == {"class", "args"}:
+            names |= {f"args.{name}.{key}" for key in _arguments(find, inner)}
+    return names
+
+
+def _check_value(key: str, value: Any, where: str) -> None:
+    if value is None and key in _MAY_BE_NONE:
+        return
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if key in _WHOLE and not (
+        number and isinstance(value, int) and value >= _WHOLE[key]
+    ):
+        least = _WHOLE[key]
+        raise UsageError(
+            f"{where}: {key} must be a whole number of at least {least}, not {value!r}"
+        )
+    if key in _NUMBERS and not (number and math.isfinite(value) and value >= 0):
+        raise UsageError(
+            f"{where}: {key} must be a number of at least 0, not {value!r}"
+        )

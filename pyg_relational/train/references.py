@@ -6,23 +6,164 @@ logits or values.
 """
 
 import importlib
+import itertools
 from collections.abc import Callable, Sequence
 from types import ModuleType
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch_geometric.data import Data
 
-from pyg_relational.train.errors import UsageError, nearest_names
-from pyg_relational.train.pair_correlations import pair_rows
-from pyg_relational.train.reference_rows import (
-    concatenated,
-    cosine_rows,
-    flat_rows,
-    target_values,
-)
-from pyg_relational.train.tasks import task_of
-from pyg_relational.train.word_counts import word_rows, words_and_bigrams
+from pyg_relational._checks import UsageError, nearest_names
+from pyg_relational.data.temporal import TemporalGraph
+from pyg_relational.train.module import task_of
+
+# The words of samples, for a reference that counts them.
+
+
+def word_rows(split: Any) -> list[list[int]]:
+    """Return the numbers of the words of each sample: ``sentence``, else ``x``."""
+    name = "sentence" if "sentence" in split[0] else "x"
+    first, y = split[0].get(name), split[0].y
+    if first is None:
+        held = ", ".join(sorted(split[0].keys()))
+        raise UsageError(
+            f"reference 'bag-of-words' needs numbers of words 'x' or 'sentence'; the "
+            f"samples hold {held}"
+        )
+    if first.dim() != 1 or first.is_floating_point() or y.shape != (1,):
+        raise UsageError(
+            f"reference 'bag-of-words' needs numbers of words {name} [T] and one class "
+            f"y [1] in each sample, got {name} {list(first.shape)} of {first.dtype} "
+            f"and y {list(y.shape)}"
+        )
+    return [sample[name].tolist() for sample in split]
+
+
+def words_and_bigrams(ids: Sequence[int]) -> list[tuple[int, ...]]:
+    """Return the words of a text and its pairs of neighbours."""
+    return [*((i,) for i in ids), *itertools.pairwise(ids)]
+
+
+# How alike two nodes of a temporal graph move.
+
+
+def pair_correlations(x: Tensor, mask: Tensor, pairs: Tensor) -> Tensor:
+    r"""Return the correlation over time of each feature of two nodes.
+
+    .. math::
+        \rho_{ij,f} = \frac{\sum_t (x_{itf} - \bar{x}_{if}) (x_{jtf} - \bar{x}_{jf})}
+        {\sqrt{\sum_t (x_{itf} - \bar{x}_{if})^2 \sum_t (x_{jtf} - \bar{x}_{jf})^2}}
+
+    Sums and means are over the frames that both nodes are in. A feature that does not
+    change in them correlates with nothing: 0."""
+    # [2, P, T, F]
+    ends = x.double()[pairs]
+    both = mask[pairs].all(dim=0)[..., None]
+    # What is absent may not be a number.
+    ends = torch.where(both, ends, 0.0)
+    frames = both.sum(dim=1, keepdim=True)
+    centred = torch.where(both, ends - ends.sum(dim=2, keepdim=True) / frames, 0.0)
+    # [2, P, F]
+    length = centred.norm(dim=2)
+    # Of a constant, rounding may leave something.
+    still = length <= 1e-9 * ends.norm(dim=2)
+    product = (centred[0] * centred[1]).sum(dim=1)
+    scale = torch.where(still, torch.inf, length).prod(dim=0)
+    return product / scale
+
+
+def pair_rows(sample: Any) -> Tensor:
+    """Return the correlations of the pairs that a sample asks about."""
+    pairs, y = sample.get("edge_label_index"), sample.get("y")
+    if not isinstance(sample, TemporalGraph) or pairs is None or y is None:
+        raise UsageError(
+            "reference 'correlation' needs temporal graphs with 'edge_label_index' and "
+            f"'y', got {type(sample).__name__} with {', '.join(sorted(sample.keys()))}"
+        )
+    if y.shape != pairs.shape[1:] or y.is_floating_point():
+        raise UsageError(
+            "reference 'correlation' needs one class y [P] for each pair of "
+            f"edge_label_index [2, P], got y {list(y.shape)} of {y.dtype} and "
+            f"{list(pairs.shape)}"
+        )
+    return pair_correlations(sample["x"], sample["mask"], pairs)
+
+
+# The rows of a split that references are fitted to.
+
+
+def attribute(sample: Data, name: str) -> Tensor:
+    """Return an attribute of a sample."""
+    value: Tensor | None = sample.get(name)
+    if value is None:
+        held = ", ".join(sorted(sample.keys()))
+        raise UsageError(f"this reference needs '{name}'; the samples hold {held}")
+    return value
+
+
+def concatenated(split: Any, name: str) -> Tensor:
+    """Return an attribute of all samples, one after the other."""
+    return torch.cat([attribute(sample, name) for sample in split])
+
+
+def target_values(split: Any) -> Tensor:
+    """Return the values ``y`` :math:`(R, C)` of all samples."""
+    y = concatenated(split, "y")
+    if y.dim() != 2 or not y.is_floating_point():
+        raise UsageError(
+            f"this reference needs values y [R, C], got {list(y.shape)} of {y.dtype}"
+        )
+    return y
+
+
+def cosine_rows(split: Any) -> Tensor:
+    """Return the cosine of the two embeddings of each sample, :math:`(R, 1)`."""
+    return torch.stack([_cosine(sample) for sample in split]).unsqueeze(1)
+
+
+def flat_rows(*splits: Any) -> list[Any]:
+    """Of each split, the steps that each row of ``y`` is told from, side by side."""
+    if not isinstance(splits[0][0], TemporalGraph):
+        return [_flat_sequences(split) for split in splits]
+    length = min(int(sample.num_frames) for split in splits for sample in split)
+    return [torch.cat([_last(x, length) for x in split]).numpy() for split in splits]
+
+
+def _cosine(sample: Data) -> Tensor:
+    x, side = attribute(sample, "x"), sample.get("side")
+    if side is not None:
+        x = torch.stack([x[side == part].mean(dim=0) for part in (0, 1)])
+    if x.dim() != 2 or x.size(0) != 2 or not x.is_floating_point():
+        raise UsageError(
+            f"reference 'cosine' needs two embeddings x [2, F], got {list(x.shape)} of "
+            f"{x.dtype}"
+        )
+    return torch.cosine_similarity(x[0], x[1], dim=0)
+
+
+def _last(sample: TemporalGraph, length: int) -> Tensor:
+    x, mask = attribute(sample, "x"), attribute(sample, "mask")
+    # The features of an absent node may be anything.
+    x = torch.where(mask.unsqueeze(2), x, 0.0)
+    # [N, T, F] -> [N, length * F]
+    return x[:, x.size(1) - length :].flatten(1)
+
+
+def _flat_sequences(split: Any) -> Any:
+    length = concatenated(split, "length")
+    x = concatenated(split, "x")
+    steps = int(length[0])
+    if x.dim() != 2 or (length != steps).any():
+        raise UsageError(
+            "reference 'ridge' needs sequences x [S, F] of one length, got "
+            f"x {list(x.shape)} and lengths from {int(length.min())} to "
+            f"{int(length.max())}"
+        )
+    # [R * steps, F] -> [R, steps * F]
+    return x.reshape(len(length), -1).numpy()
+
 
 Reference = Callable[[Any, Any, Any], Tensor]
 # Inverse strength of the penalty of the logistic regression.
@@ -31,11 +172,7 @@ ALPHA_VALUES = (1.0, 10.0, 100.0, 1e3, 1e4, 1e5)
 
 
 def reference_of(name: str) -> Reference:
-    """Return the reference with this name.
-
-    Raises:
-        UsageError: If there is none.
-    """
+    """Return the reference with this name."""
     if name not in REFERENCES:
         hint = nearest_names(name, REFERENCES)
         raise UsageError(f"unknown reference '{name}'; {hint}")
@@ -46,15 +183,7 @@ def bag_of_words(train: Any, val: Any, test: Any) -> Tensor:
     """Return the logits of a logistic regression on words and pairs of neighbours.
 
     Words and bigrams are weighted by tf-idf; the strength of the penalty is the one
-    with the best validation accuracy.
-
-    Args:
-        train, val, test (Dataset): Splits whose samples hold the numbers of their words
-            ``sentence``, else ``x``, :math:`(T)` and one class ``y`` :math:`(1)`.
-
-    Raises:
-        UsageError: If the samples hold something else, or scikit-learn is missing.
-    """
+    with the best validation accuracy."""
     text = _sklearn("feature_extraction.text")
     words = [word_rows(split) for split in (train, val, test)]
     counter = text.TfidfVectorizer(analyzer=words_and_bigrams, sublinear_tf=True)
@@ -67,30 +196,14 @@ def correlation(train: Any, val: Any, test: Any) -> Tensor:
     """Return the logits of a logistic regression on how alike two nodes move.
 
     A pair is told from the correlations over time of each feature of its nodes; the
-    strength of the penalty is the one with the best validation accuracy.
-
-    Args:
-        train, val, test (Dataset): Splits whose samples are temporal graphs with pairs
-            ``edge_label_index`` :math:`(2, P)` and a class ``y`` :math:`(P)` for each.
-
-    Raises:
-        UsageError: If the samples hold something else, or scikit-learn is missing.
-    """
+    strength of the penalty is the one with the best validation accuracy."""
     splits = (train, val, test)
     rows = [torch.cat([pair_rows(x) for x in split]).numpy() for split in splits]
     return _logistic(rows, [concatenated(split, "y") for split in splits])
 
 
 def majority(train: Any, val: Any, test: Any) -> Tensor:
-    """Return the share of each class among the training targets, for every row.
-
-    Args:
-        train, val, test (Dataset): Splits with classes ``y`` :math:`(R)`; ``val`` is
-            not needed.
-
-    Raises:
-        UsageError: If ``y`` holds values.
-    """
+    """Return the share of each class among the training targets, for every row."""
     y, y_test = concatenated(train, "y"), concatenated(test, "y")
     if y.is_floating_point() or y.dim() != 1:
         raise UsageError(
@@ -104,16 +217,7 @@ def majority(train: Any, val: Any, test: Any) -> Tensor:
 def mean(train: Any, val: Any, test: Any) -> Tensor:
     """Return the mean of the training targets, of each entity where there are any.
 
-    An entity that training does not show gets the mean of all of them.
-
-    Args:
-        train, val, test (Dataset): Splits whose samples hold values ``y``
-            :math:`(R, C)` and, optionally, the number ``entity`` :math:`(R)` of each
-            row; ``val`` is not needed.
-
-    Raises:
-        UsageError: If ``y`` is no table of values.
-    """
+    An entity that training does not show gets the mean of all of them."""
     y = target_values(train)
     overall = y.mean(dim=0)
     rows = len(target_values(test))
@@ -128,28 +232,12 @@ def mean(train: Any, val: Any, test: Any) -> Tensor:
 
 
 def naive(train: Any, val: Any, test: Any) -> Tensor:
-    """Return the test split's own naive forecast, for which nothing is fitted.
-
-    Args:
-        train, val, test (Dataset): Splits; ``test`` offers ``naive_forecast(sample)``,
-            which returns values :math:`(R, C)`; the others are not needed.
-
-    Raises:
-        UsageError: If the dataset offers none.
-    """
+    """Return the test split's own naive forecast, for which nothing is fitted."""
     return _own_forecast(test, "naive_forecast")
 
 
 def seasonal_naive(train: Any, val: Any, test: Any) -> Tensor:
-    """Return the values of one season before, for which nothing is fitted.
-
-    Args:
-        train, val, test (Dataset): Splits; ``test`` offers
-            ``seasonal_forecast(sample)``; the others are not needed.
-
-    Raises:
-        UsageError: If the dataset offers none.
-    """
+    """Return the values of one season before, for which nothing is fitted."""
     return _own_forecast(test, "seasonal_forecast")
 
 
@@ -157,31 +245,14 @@ def cosine(train: Any, val: Any, test: Any) -> Tensor:
     """Return the logits of a logistic regression on the cosine of two embeddings.
 
     With one number to go by, each class gets one interval of it: thresholds. Where
-    samples hold tokens, a sentence is the mean of its own.
-
-    Args:
-        train, val, test (Dataset): Splits whose samples hold two embeddings ``x``
-            :math:`(2, F)`, or tokens ``x`` :math:`(N, F)` of the sentences ``side``
-            :math:`(N)`, and one class ``y`` :math:`(1)`.
-
-    Raises:
-        UsageError: If the samples hold something else, or scikit-learn is missing.
-    """
+    samples hold tokens, a sentence is the mean of its own."""
     splits = (train, val, test)
     rows = [cosine_rows(split).numpy() for split in splits]
     return _logistic(rows, [concatenated(split, "y") for split in splits])
 
 
 def constant_velocity(train: Any, val: Any, test: Any) -> Tensor:
-    """Return the places that lead on from the last step, for which nothing is fitted.
-
-    Args:
-        train, val, test (Dataset): Splits; ``test`` offers
-            ``constant_velocity(sample)``; the others are not needed.
-
-    Raises:
-        UsageError: If the dataset offers none.
-    """
+    """Return the places that lead on from the last step, for which nothing is fitted."""
     return _own_forecast(test, "constant_velocity")
 
 
@@ -190,17 +261,7 @@ def ridge(train: Any, val: Any, test: Any) -> Tensor:
 
     One regression a column of ``y``, shared by all entities; the penalty is the one
     with the smallest validation error. Where temporal graphs are of different length,
-    the last frames are read, as many as the shortest has; what is absent there is 0.
-
-    Args:
-        train, val, test (Dataset): Splits whose samples hold values ``y``
-            :math:`(R, C)`, and either sequences ``x`` :math:`(S, F)` of the same
-            ``length`` :math:`(R)`, or, in temporal graphs, frames ``x``
-            :math:`(R, T, F)`.
-
-    Raises:
-        UsageError: If the samples hold something else, or scikit-learn is missing.
-    """
+    the last frames are read, as many as the shortest has; what is absent there is 0."""
     linear = _sklearn("linear_model")
     x, x_val, x_test = flat_rows(train, val, test)
     y, y_val = target_values(train).numpy(), target_values(val)

@@ -1,5 +1,6 @@
 """Classes that a recipe may name: those of this package, and of modules that the user
-allows."""
+allows.
+"""
 
 import importlib
 from collections.abc import Iterable, Iterator
@@ -10,7 +11,7 @@ from torch import nn
 from torch.utils.data import Dataset
 from torch_geometric.transforms import BaseTransform
 
-from pyg_relational.train.errors import UsageError, nearest_names
+from pyg_relational._checks import UsageError, nearest_names
 
 _allowed: set[str] = set()
 
@@ -18,11 +19,7 @@ _allowed: set[str] = set()
 def allow(module: str) -> None:
     """Let recipes and saved models name the classes of a module, as
     ``"module.Class"``, for as long as this process runs. It is imported when one is
-    named, which runs its code: allow what you trust.
-
-    Args:
-        module (str): The name of the module, such as ``"my_package.models"``.
-    """
+    named, which runs its code: allow what you trust."""
     _allowed.add(module)
 
 
@@ -34,11 +31,7 @@ def allowed_modules() -> list[str]:
 
 @contextmanager
 def allowing(modules: Iterable[str]) -> Iterator[None]:
-    """As :func:`allow`, for as long as the context lasts.
-
-    Args:
-        modules (Iterable[str]): The names of the modules.
-    """
+    """As :func:`allow`, for as long as the context lasts."""
     added = set(modules) - _allowed
     _allowed.update(added)
     try:
@@ -48,42 +41,22 @@ def allowing(modules: Iterable[str]) -> Iterator[None]:
 
 
 def model_class(name: str) -> type[nn.Module]:
-    """Return the model of :mod:`pyg_relational.models` with this class name.
-
-    Raises:
-        UsageError: If there is none.
-    """
+    """Return the model of :mod:`pyg_relational.models` with this class name."""
     return _class("pyg_relational.models", name, nn.Module)
 
 
 def dataset_class(name: str) -> type[Any]:
-    """Return the dataset of :mod:`pyg_relational.datasets` with this class name.
-
-    Raises:
-        UsageError: If there is none.
-    """
+    """Return the dataset of :mod:`pyg_relational.datasets` with this class name."""
     return _class("pyg_relational.datasets", name, Dataset)
 
 
 def transform_class(name: str) -> type[BaseTransform]:
-    """Return the transform of :mod:`pyg_relational.transforms` with this class name.
-
-    Raises:
-        UsageError: If there is none.
-    """
+    """Return the transform of :mod:`pyg_relational.transforms` with this class name."""
     return _class("pyg_relational.transforms", name, BaseTransform)
 
 
 def build_model(spec: dict[str, Any]) -> nn.Module:
-    """Construct the model that a recipe describes.
-
-    Args:
-        spec (dict): ``class`` (str) and ``args`` (dict of keyword arguments); an
-            argument that is such a dictionary itself is a model within the model.
-
-    Raises:
-        UsageError: If the class is unknown or does not take the arguments.
-    """
+    """Construct the model that a recipe describes."""
     try:
         return model_class(spec["class"])(
             **{

@@ -7,21 +7,21 @@ from typing import Any
 
 import torch
 
+from pyg_relational._checks import UsageError
+from pyg_relational._files import write_json
 from pyg_relational.data import TemporalGraph
-from pyg_relational.train import pictures, score_axes, temporal_pictures
+from pyg_relational.train import plots as pictures
+from pyg_relational.train import plots as score_axes
+from pyg_relational.train import plots as temporal_pictures
 from pyg_relational.train.datamodule import SPLITS
-from pyg_relational.train.environment import versions
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import write_json
 from pyg_relational.train.fit import FitResult, build_data, build_module, fit, test
 from pyg_relational.train.module import RelationalModule
 from pyg_relational.train.processes import processes, rank
-from pyg_relational.train.recipe import load_recipe, merge, resolve
+from pyg_relational.train.recipe import apply_settings, load_recipe, merge, resolve
 from pyg_relational.train.references import reference_of
 from pyg_relational.train.registry import build_model
 from pyg_relational.train.results import collect, read_results, with_solved
-from pyg_relational.train.run_folder import load_model, occupied, read_config
-from pyg_relational.train.settings import apply_settings
+from pyg_relational.train.run_folder import load_model, occupied, read_config, versions
 
 
 def configure(
@@ -42,39 +42,7 @@ def configure(
     precision: str = "32-true",
     settings: dict[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Resolve a recipe and apply what was asked for on top of it.
-
-    Args:
-        recipe (str): Name or file of the recipe.
-        command (str): The command line that reproduces the run; it is recorded.
-        size (str): Size of model and budget. (default: ``"laptop"``)
-        representation (str, optional): Representation of the scenes; ``None`` takes
-            the recipe's first. (default: ``None``)
-        model (str, optional): Model of the recipe; ``None`` takes its default.
-            (default: ``None``)
-        seed (int): Seed of weights and batches. (default: ``0``)
-        epochs (int, optional): Epochs instead of the recipe's. (default: ``None``)
-        max_steps (int, optional): Optimiser steps at most. (default: ``None``)
-        data_root (str, optional): Folder of the dataset instead of the recipe's.
-            (default: ``None``)
-        batch_size (int, optional): Scenes a batch instead of the recipe's.
-            (default: ``None``)
-        learning_rate (float, optional): Learning rate instead of the recipe's.
-            (default: ``None``)
-        baseline (bool): Train the baseline too. (default: ``True``)
-        accelerator (str): ``"auto"``, ``"cpu"`` or ``"gpu"``. (default: ``"auto"``)
-        precision (str): Precision as Lightning names it. (default: ``"32-true"``)
-        settings (dict, optional): Further options by name, such as
-            ``{"model.args.dropout": 0.1}``; the arguments above win over them.
-            (default: ``None``)
-
-    Returns:
-        dict: The resolved configuration, which ``config.yaml`` records.
-
-    Raises:
-        UsageError: If a name is not in the recipe, there is no GPU to use, or one of
-            the settings is unknown.
-    """
+    """Resolve a recipe and apply what was asked for on top of it."""
     if accelerator == "gpu" and not torch.cuda.is_available():
         raise UsageError("--accelerator gpu: torch finds no GPU; use --accelerator cpu")
     config = resolve(load_recipe(recipe), size, representation, model)
@@ -113,21 +81,7 @@ def train(
     """Train the model and its baseline, and write the whole run folder.
 
     ``results.json`` is written last: a folder that has it is complete. Of the processes
-    that ``torchrun`` started the first writes it.
-
-    Args:
-        config (dict): What :func:`configure` returned.
-        folder (Path): The run folder.
-        resume (bool): Continue where an interrupted run stopped. (default: ``False``)
-        overwrite (bool): Replace a run in the folder. (default: ``False``)
-
-    Returns:
-        dict: The content of ``results.json``; empty but in the first process.
-
-    Raises:
-        UsageError: If folder, dataset, model and configuration do not fit together, or
-            another process trains in the folder.
-    """
+    that ``torchrun`` started the first writes it."""
     with processes(config["accelerator"]), ExitStack() as stack:
         if config["baseline"] is not None:
             # Before an hour of training: its arguments may be wrong.
@@ -173,20 +127,7 @@ def _train(
 
 
 def evaluate(folder: Path, data_root: str | None = None) -> dict[str, Any]:
-    """Test the saved model of a run again, and draw its pictures of test samples.
-
-    Args:
-        folder (Path): A finished run folder.
-        data_root (str, optional): Folder of the dataset instead of the run's.
-            (default: ``None``)
-
-    Returns:
-        dict: As ``results.json``, with the scores of ours measured now; empty but in
-        the first of the processes that ``torchrun`` started.
-
-    Raises:
-        UsageError: If the run is not finished or its files do not belong together.
-    """
+    """Test the saved model of a run again, and draw its pictures of test samples."""
     config, model = read_config(folder), load_model(folder)
     recorded = read_results(folder)
     if data_root is not None:

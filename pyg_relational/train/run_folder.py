@@ -1,23 +1,73 @@
 """The run folder: what a training run leaves behind, and the checks on reading it."""
 
+import ctypes
 import json
+import platform
 import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
+import torch
 import yaml
 from filelock import FileLock, Timeout
 from torch import nn
 
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import read_json, read_yaml, write_atomic
-from pyg_relational.train.weights import (
-    load_weights,
-    save_weights,
-    without_checksum,
-)
+from pyg_relational._checks import UsageError
+from pyg_relational._files import read_json, read_yaml, write_atomic
+from pyg_relational.train.weights import load_weights, save_weights, without_checksum
+
+# From glibc's malloc.h; -1 as the second one's value means never.
+_M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
+PACKAGES = ("torch", "torch-geometric", "pytorch-lightning", "numpy")
+
+
+def keep_freed_memory() -> None:
+    """Let this process keep large blocks that it has freed, where the C library is
+    glibc; elsewhere nothing happens.
+
+    By default each large tensor is mapped afresh and unmapped when freed, and its first
+    use waits for the system to clear every page: at a million objects that costs half
+    as much as the arithmetic.
+    """
+    try:
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+    except (OSError, AttributeError):
+        return
+    mallopt(_M_MMAP_THRESHOLD, 2**31 - 1)
+    mallopt(_M_TRIM_THRESHOLD, -1)
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python, of this package and of what it computes with."""
+    from pyg_relational import __version__
+
+    found = {name: metadata.version(name) for name in PACKAGES}
+    return {
+        "python": platform.python_version(),
+        "pyg-relational": __version__,
+        **found,
+    }
+
+
+def hardware(accelerator: str = "cpu") -> dict[str, Any]:
+    """Return the kind of processor, the threads in use, and the accelerator."""
+    kind = {"processor": _processor(), "threads": torch.get_num_threads()}
+    if accelerator == "cuda":
+        kind["accelerator"] = torch.cuda.get_device_name()
+    return kind
+
+
+def _processor() -> str:
+    cpuinfo = Path("/proc/cpuinfo")
+    if cpuinfo.is_file():
+        for line in cpuinfo.read_text().splitlines():
+            if line.startswith("model name"):
+                return line.split(":", 1)[1].strip()
+    return platform.processor() or platform.machine()
+
 
 LOCK = ".lock"
 # Removed in this order: what is left is a run as long as it says of what.
@@ -40,19 +90,7 @@ IDENTITY = ("recipe", "size", "representation", "dataset", "model", "optimizer",
 def prepare(
     folder: Path, config: dict[str, Any], resume: bool, overwrite: bool
 ) -> None:
-    """Make the folder ready for a run and write its ``config.yaml``.
-
-    Args:
-        folder (Path): The run folder.
-        config (dict): The resolved configuration.
-        resume (bool): Continue the run in the folder, if there is one.
-        overwrite (bool): Remove the run in the folder, if there is one.
-
-    Raises:
-        UsageError: If the folder cannot be written, holds something that is not a run,
-            holds a run and neither flag is given, or ``resume`` is given for a run of
-            another model, dataset, optimiser or seed.
-    """
+    """Make the folder ready for a run and write its ``config.yaml``."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         strangers = [path.name for path in folder.iterdir() if not _ours(path)]
@@ -88,14 +126,7 @@ def prepare(
 @contextmanager
 def occupied(folder: Path) -> Iterator[None]:
     """Keeps other processes from training in the folder. The system gives it free when
-    this process is killed.
-
-    Args:
-        folder (Path): The run folder; it is made where it is missing.
-
-    Raises:
-        UsageError: If another process trains in it, or it cannot be written.
-    """
+    this process is killed."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
         lock = FileLock(folder / LOCK)
@@ -115,11 +146,7 @@ def occupied(folder: Path) -> Iterator[None]:
 
 
 def read_config(folder: Path) -> dict[str, Any]:
-    """Read the resolved configuration of a run.
-
-    Raises:
-        UsageError: If the folder is not a run folder.
-    """
+    """Read the resolved configuration of a run."""
     path = folder / "config.yaml"
     if not path.is_file():
         raise UsageError(f"'{folder}' is not a run folder: it has no config.yaml")
@@ -139,12 +166,7 @@ def save_model(folder: Path, model: nn.Module, spec: dict[str, Any]) -> None:
 
 
 def load_model(folder: Path) -> nn.Module:
-    """Build the model of a finished run with its weights, in evaluation mode.
-
-    Raises:
-        UsageError: If the run is not finished, a file is damaged, or weights and
-            configuration belong to different models.
-    """
+    """Build the model of a finished run with its weights, in evaluation mode."""
     config = read_config(folder)
     for name in ("model.safetensors", "config.json"):
         if not (folder / name).is_file():

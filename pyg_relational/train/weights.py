@@ -16,8 +16,8 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import read_json, write_atomic, write_json
+from pyg_relational._checks import UsageError
+from pyg_relational._files import read_json, write_atomic, write_json
 from pyg_relational.train.registry import build_model
 
 # Files of these kinds are pickles, which run what they please when they are read.
@@ -32,22 +32,7 @@ WEIGHTS = "weights"
 
 
 def load_weights(path: Path, spec: Any, remedy: str) -> nn.Module:
-    """Build the model that a description names with the weights of a file.
-
-    Args:
-        path (Path): A file in the format safetensors.
-        spec (dict): ``class`` (str), ``args`` (dict of keyword arguments), and
-            ``weights``, the checksums that the file may have; without them, as before
-            there were any, it is not checked.
-        remedy (str): What to do about a damaged file.
-
-    Returns:
-        nn.Module: The model in evaluation mode.
-
-    Raises:
-        UsageError: If the file is damaged or a pickle, the description is none, or the
-            two belong to different models.
-    """
+    """Build the model that a description names with the weights of a file."""
     check_no_pickle(path)
     _check_checksum(path, spec, remedy)
     stored = _stored_numbers(path, remedy)
@@ -75,16 +60,7 @@ def save_weights(path: Path, model: nn.Module, spec: dict[str, Any]) -> None:
     """Write weights, and the description beside them with their checksum.
 
     The folder can be read at any moment: while the old file is replaced by the new one,
-    the description names the checksums of both.
-
-    Args:
-        path (Path): The file, in the format safetensors.
-        model (nn.Module): The model.
-        spec (dict): ``class`` and ``args``.
-
-    Raises:
-        OSError: If the folder cannot be written.
-    """
+    the description names the checksums of both."""
     description = path.with_name("config.json")
     before = _before(path, description)
 
@@ -112,11 +88,7 @@ def without_checksum(spec: Any) -> Any:
 
 
 def check_no_pickle(path: Path) -> None:
-    """Check that a file of weights is not a pickle, by its name and its first bytes.
-
-    Raises:
-        UsageError: If it is one, or cannot be read.
-    """
+    """Check that a file of weights is not a pickle, by its name and its first bytes."""
     try:
         with path.open("rb") as file:
             start = file.read(9)
@@ -133,16 +105,7 @@ def check_no_pickle(path: Path) -> None:
 
 
 def check_spec(spec: Any, most: int) -> None:
-    """Check that a description is one, and that none of its numbers is out of range.
-
-    Args:
-        spec (dict): ``class`` and ``args`` of a model.
-        most (int): How many weights there are.
-
-    Raises:
-        UsageError: If it is not a description, or a number exceeds both ``most`` and
-            10,000.
-    """
+    """Check that a description is one, and that none of its numbers is out of range."""
     if (
         not isinstance(spec, dict)
         or not isinstance(spec.get("class"), str)

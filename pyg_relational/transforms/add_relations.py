@@ -5,9 +5,10 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
-from pyg_relational.data.relations_columns import Columns
-from pyg_relational.data.relations_names import named_predicates
-from pyg_relational.data.relations_pairs import (
+from pyg_relational._checks import check_choice
+from pyg_relational.data.predicates import named_predicates
+from pyg_relational.data.relations import (
+    Columns,
     Predicate,
     pair_relations,
     set_boundaries,
@@ -15,7 +16,6 @@ from pyg_relational.data.relations_pairs import (
     typed_edges,
 )
 from pyg_relational.ops import ptr_to_batch
-from pyg_relational.ops.checks import check_choice
 
 
 class AddRelations(BaseTransform):

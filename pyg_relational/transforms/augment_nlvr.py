@@ -3,8 +3,15 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
-from pyg_relational.datasets.nlvr_files import COLOURS, NUM_BOXES, TYPES
-from pyg_relational.datasets.nlvr_sentences import BLOCKS, FIXED_WORDS, PLURALS, SIDES
+from pyg_relational.datasets.nlvr import (
+    BLOCKS,
+    COLOURS,
+    FIXED_WORDS,
+    NUM_BOXES,
+    PLURALS,
+    SIDES,
+    TYPES,
+)
 
 # Columns of the objects.
 COLOUR = 3 + len(TYPES)

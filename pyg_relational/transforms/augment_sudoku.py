@@ -3,7 +3,7 @@ from torch.nn.functional import one_hot
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
-from pyg_relational.datasets.checks import check_int
+from pyg_relational._checks import check_int
 
 
 class AugmentSudoku(BaseTransform):

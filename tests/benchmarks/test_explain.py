@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks import explain
-from pyg_relational.train.errors import UsageError
 
 
 def test_auroc_is_the_share_of_pairs_below_the_true_one() -> None:

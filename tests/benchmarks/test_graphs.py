@@ -5,27 +5,30 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from pyg_relational.__main__ import main
+from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks import graphs
-from pyg_relational.benchmarks.graphs import training
-from pyg_relational.benchmarks.graphs.answers import judge, loss
-from pyg_relational.benchmarks.graphs.model import RepeatedGIN, build_model
-from pyg_relational.benchmarks.graphs.module import GraphTaskModule, even_weights
-from pyg_relational.benchmarks.graphs.settings import (
+from pyg_relational.benchmarks import graphs as training
+from pyg_relational.benchmarks.graphs import (
     MODELS,
     QUICK,
     SIZES,
     TASKS,
     Budget,
     Case,
+    GraphTaskModule,
+    RepeatedGIN,
+    build_model,
+    even_weights,
+    judge,
+    judge_answers,
+    loss,
     step_range,
     steps_for,
 )
-from pyg_relational.benchmarks.graphs.training import judge_answers
+from pyg_relational.cli import main
 from pyg_relational.datasets import GraphTasks
 from pyg_relational.loader import StoredLoader
 from pyg_relational.ops import fully_connected_edges
-from pyg_relational.train.errors import UsageError
 
 TASK, MODEL = "shortest-path", "recurrent"
 ONE = {"tasks": [TASK], "models": [MODEL], "sizes": ["16-32"], "quick": True}

@@ -5,16 +5,21 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyg_relational.__main__ import main
+from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks import ogb
-from pyg_relational.benchmarks.ogb import benchmark, training
-from pyg_relational.benchmarks.ogb.module import MoleculeDataModule, MoleculeModule
-from pyg_relational.benchmarks.ogb.report import spread
-from pyg_relational.benchmarks.ogb.settings import QUICK, Case
+from pyg_relational.benchmarks import ogb as benchmark
+from pyg_relational.benchmarks import ogb as training
+from pyg_relational.benchmarks.ogb import (
+    QUICK,
+    Case,
+    MoleculeDataModule,
+    MoleculeModule,
+    spread,
+)
+from pyg_relational.cli import main
 from pyg_relational.loader import StoredLoader
-from pyg_relational.train.checkpoints import KEYS
-from pyg_relational.train.continuation import last_checkpoint
-from pyg_relational.train.errors import UsageError
+from pyg_relational.train.callbacks import KEYS
+from pyg_relational.train.fit import last_checkpoint
 
 pytest.importorskip("ogb")
 # 33 to train on: the last of two batches has a single molecule.

@@ -4,22 +4,21 @@ import pytest
 import torch
 from torch_geometric.data import Batch, Data
 
-from pyg_relational.benchmarks.ogb.body import BondGCNConv, MoleculeBody
-from pyg_relational.benchmarks.ogb.model import (
-    TOLERANCE,
-    MoleculeModel,
-    _parameters,
-    build_readout,
-    matched_width,
-)
-from pyg_relational.benchmarks.ogb.module import MoleculeModule
-from pyg_relational.benchmarks.ogb.settings import (
+from pyg_relational.benchmarks.ogb import (
     BODIES,
     PUBLISHED,
     QUICK,
     READOUTS,
     SIZES,
+    TOLERANCE,
+    BondGCNConv,
+    MoleculeBody,
+    MoleculeModel,
+    MoleculeModule,
     Size,
+    _parameters,
+    build_readout,
+    matched_width,
 )
 
 pytest.importorskip("ogb")

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 
 from pyg_relational.benchmarks import on_disk
-from pyg_relational.benchmarks.on_disk import benchmark
-from pyg_relational.benchmarks.on_disk.memory import Memory, used_bytes
+from pyg_relational.benchmarks import on_disk as benchmark
+from pyg_relational.benchmarks.on_disk import Memory, used_bytes
 
 
 def test_quick_run_writes_figures_and_deletes_the_scenes(

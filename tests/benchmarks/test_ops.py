@@ -8,12 +8,15 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyg_relational.__main__ import main
-from pyg_relational.benchmarks.ops import baselines, measure, methods, report, run_case
+from pyg_relational.benchmarks import harness as measure
+from pyg_relational.benchmarks.ops import benchmark as run_case
+from pyg_relational.benchmarks.ops import methods, report
+from pyg_relational.benchmarks.ops import methods as baselines
+from pyg_relational.benchmarks.ops.benchmark import Runner
 from pyg_relational.benchmarks.ops.cases import FLOORS, Case, all_cases
 from pyg_relational.benchmarks.ops.methods import Problem
-from pyg_relational.benchmarks.ops.run_case import Runner
-from pyg_relational.train.tables import render
+from pyg_relational.cli import main
+from pyg_relational.train.results import render
 
 RELATION = Case(
     "small",

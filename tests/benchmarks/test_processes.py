@@ -7,7 +7,8 @@ import pytest
 import torch
 
 from pyg_relational.benchmarks import processes
-from pyg_relational.benchmarks.processes import benchmark, worker
+from pyg_relational.benchmarks import processes as benchmark
+from pyg_relational.benchmarks import processes_worker as worker
 
 
 @pytest.fixture

@@ -8,10 +8,10 @@ import yaml
 from torch import Tensor, nn
 from torch_geometric.loader import DataLoader
 
+from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks import rollout
 from pyg_relational.datasets import PhysicalMotion
-from pyg_relational.nn.inputs import forward_arguments
-from pyg_relational.train.errors import UsageError
+from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.train.recipe import load_recipe
 from pyg_relational.train.run import configure, train
 from pyg_relational.train.run_folder import load_model

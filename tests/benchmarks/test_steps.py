@@ -4,8 +4,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks import steps
-from pyg_relational.train.errors import UsageError
 from pyg_relational.train.run import configure, train
 
 RECIPE = {

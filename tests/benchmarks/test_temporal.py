@@ -10,8 +10,9 @@ from torch import nn
 from torch_geometric.data import Batch
 
 from pyg_relational.benchmarks import temporal
-from pyg_relational.benchmarks.temporal import batches, peers
-from pyg_relational.benchmarks.temporal.frame_loop import FrameLoop
+from pyg_relational.benchmarks import temporal as batches
+from pyg_relational.benchmarks import temporal as peers
+from pyg_relational.benchmarks.temporal import FrameLoop
 from pyg_relational.data import TemporalGraph
 from pyg_relational.models import SpatioTemporalRelationNetwork
 

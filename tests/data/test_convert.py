@@ -8,10 +8,11 @@ import networkx as nx
 import pytest
 import torch
 
-from pyg_relational.__main__ import main
-from pyg_relational.data import SceneEncoder, convert_shards
+from pyg_relational.cli import main
+from pyg_relational.data import SceneEncoder
+from pyg_relational.data import convert as convert_shards
 from pyg_relational.data.convert import Conversion, convert
-from pyg_relational.data.scene_files import pieces, read_piece
+from pyg_relational.data.scenes.files import pieces, read_piece
 from pyg_relational.datasets import SceneDataset
 
 
@@ -90,7 +91,7 @@ def test_an_interrupted_conversion_goes_on(
     source: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     out, how = tmp_path / "out", Conversion(shard_size=5)
-    right, written = convert_shards.write_atomic, []
+    right, written = convert_shards.write_verified, []
 
     def interrupted(path: Path, content: Any) -> None:
         if len(written) == 2:
@@ -98,13 +99,13 @@ def test_an_interrupted_conversion_goes_on(
         written.append(path)
         right(path, content)
 
-    monkeypatch.setattr(convert_shards, "write_atomic", interrupted)
+    monkeypatch.setattr(convert_shards, "write_verified", interrupted)
     with pytest.raises(KeyboardInterrupt):
         convert(source, out, how)
     with pytest.raises(ValueError, match="holds no finished conversion"):
         SceneDataset(out)
     kept = {path: path.stat().st_mtime_ns for path in written}
-    monkeypatch.setattr(convert_shards, "write_atomic", right)
+    monkeypatch.setattr(convert_shards, "write_verified", right)
     convert(source, out, how)
     assert {path: path.stat().st_mtime_ns for path in written} == kept
     assert sorted(numbers(SceneDataset(out))) == list(range(23))

@@ -10,7 +10,7 @@ from torch_geometric.data import Batch, Data
 
 from pyg_relational.data import pair_relations, triple_relations
 from pyg_relational.data import predicates as p
-from pyg_relational.data.relations_names import named_predicates
+from pyg_relational.data.predicates import named_predicates
 
 COLUMNS = {"size": 0, "position": [1, 2], "color": [3, 4], "lengths": [0, 3]}
 # Whole numbers, so that ties, contact and equality occur.

@@ -17,7 +17,7 @@ from pyg_relational.data import (
     typed_edges,
 )
 from pyg_relational.data.predicates import larger, near, same
-from pyg_relational.data.relations_columns import attribute_table
+from pyg_relational.data.relations import attribute_table
 
 SIZES = st.lists(st.integers(0, 5), min_size=1, max_size=5)
 

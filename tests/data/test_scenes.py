@@ -11,7 +11,7 @@ import torch
 from torch_geometric.utils import from_networkx
 
 from pyg_relational.data import SceneEncoder, SceneError
-from pyg_relational.data.scene_structure import read_structure
+from pyg_relational.data.scenes.scan import read_structure
 
 
 def scene(**colours: str) -> nx.DiGraph:

@@ -11,7 +11,7 @@ from torch_geometric.data import Batch, InMemoryDataset
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.data import TemporalGraph
-from pyg_relational.datasets.stored import collate_ragged, stored_content
+from pyg_relational.datasets.base import collate_ragged, stored_content
 
 NAMES = ("x_steps", "mask_steps", "num_frames", "node_id", "edge_index", "edge_attr")
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pyg_relational.datasets.archives import gunzip, unzip
+from pyg_relational.datasets.downloads import gunzip, unzip
 
 
 def archive(path: Path, **members: bytes) -> Path:

@@ -9,7 +9,7 @@ import torch
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.datasets import BAbI, babi
-from pyg_relational.datasets.babi_stories import TASKS
+from pyg_relational.datasets.babi import TASKS
 from pyg_relational.datasets.vocabulary import tokenize
 
 RELEASE_1_1, RELEASE_1_2 = "babi_v1.1_en.tar.gz", "tasks_1-20_v1-2.tar.gz"

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyg_relational.datasets.babi_stories import TASKS, parse_stories, read_archive
+from pyg_relational.datasets.babi import TASKS, parse_stories, read_archive
 
 STORY = b"""1 Mary moved to the bathroom.
 2 John went to the hallway.

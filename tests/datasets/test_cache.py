@@ -9,12 +9,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyg_relational.datasets import cache
-from pyg_relational.datasets.cache import (
-    load_or_create,
-    read_verified,
-    write_atomic,
-)
+from pyg_relational import _files as cache
+from pyg_relational._files import load_or_create, read_verified, write_verified
 
 CONTENT = {"x": torch.arange(1000), "n": 3}
 
@@ -45,7 +41,7 @@ def cut_the_record_short(path):
 def test_what_is_written_is_read(tmp_path):
     path = tmp_path / "folder" / "content.pt"
     assert read_verified(path) is None
-    write_atomic(path, CONTENT)
+    write_verified(path, CONTENT)
     assert same(read_verified(path))
     assert sorted(p.name for p in path.parent.iterdir()) == [
         "content.pt",
@@ -58,7 +54,7 @@ def test_what_is_written_is_read(tmp_path):
 )
 def test_damaged_file_is_never_read_and_created_again(tmp_path, damage):
     path = tmp_path / "content.pt"
-    write_atomic(path, CONTENT)
+    write_verified(path, CONTENT)
     damage(path)
     assert read_verified(path) is None
     calls = []
@@ -70,7 +66,7 @@ def test_damaged_file_is_never_read_and_created_again(tmp_path, damage):
 
 def test_complete_file_is_not_created_again(tmp_path):
     path = tmp_path / "content.pt"
-    write_atomic(path, CONTENT)
+    write_verified(path, CONTENT)
     assert same(load_or_create(path, lambda: pytest.fail("created again")))
     assert load_or_create(path, lambda: {"n": 4}, force_reload=True) == {"n": 4}
     assert read_verified(path) == {"n": 4}
@@ -89,7 +85,7 @@ def test_interrupted_creation_leaves_nothing(tmp_path, error):
 @pytest.mark.parametrize("written", [0, 1])
 def test_interrupted_write_leaves_no_readable_file(tmp_path, monkeypatch, written):
     path = tmp_path / "content.pt"
-    write_atomic(path, {"n": 4})
+    write_verified(path, {"n": 4})
     replace, calls = type(path).replace, []
 
     def interrupted(self, target):
@@ -100,7 +96,7 @@ def test_interrupted_write_leaves_no_readable_file(tmp_path, monkeypatch, writte
 
     monkeypatch.setattr(type(path), "replace", interrupted)
     with pytest.raises(KeyboardInterrupt):
-        write_atomic(path, CONTENT)
+        write_verified(path, CONTENT)
     monkeypatch.undo()
     # Either the old file is untouched, or the new one lacks its record.
     assert read_verified(path) == ({"n": 4} if written == 0 else None)
@@ -111,8 +107,8 @@ def test_interrupted_write_leaves_no_readable_file(tmp_path, monkeypatch, writte
 
 def test_same_content_gives_the_same_bytes(tmp_path):
     # Two processes that create one file at once may interleave their writes.
-    write_atomic(tmp_path / "a.pt", CONTENT)
-    write_atomic(tmp_path / "b.pt", CONTENT)
+    write_verified(tmp_path / "a.pt", CONTENT)
+    write_verified(tmp_path / "b.pt", CONTENT)
     assert (tmp_path / "a.pt").read_bytes() == (tmp_path / "b.pt").read_bytes()
 
 
@@ -129,12 +125,12 @@ def test_failed_write_is_explained(tmp_path, monkeypatch):
 
     monkeypatch.setattr(type(tmp_path), "write_bytes", full)
     with pytest.raises(OSError, match=r"No space left.*free space"):
-        write_atomic(tmp_path / "content.pt", CONTENT)
+        write_verified(tmp_path / "content.pt", CONTENT)
 
 
 def test_none_is_refused(tmp_path):
     with pytest.raises(ValueError, match="must not be None"):
-        write_atomic(tmp_path / "content.pt", None)
+        write_verified(tmp_path / "content.pt", None)
 
 
 # The file alone: the package takes long to import. It says that it waits, and leaves a

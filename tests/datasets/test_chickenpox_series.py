@@ -7,7 +7,7 @@ from hypothesis import given as given_by
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pyg_relational.datasets.chickenpox_series import (
+from pyg_relational.datasets.chickenpox import (
     SPLITS,
     read_series,
     target_weeks,

@@ -9,7 +9,7 @@ import torch
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.datasets import CLUTRR, clutrr
-from pyg_relational.datasets.clutrr_files import COLUMNS, RELATIONS
+from pyg_relational.datasets.clutrr import COLUMNS, RELATIONS
 
 SHARED = Path(
     os.environ.get("PYG_RELATIONAL_DATA")

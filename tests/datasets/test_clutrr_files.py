@@ -4,8 +4,8 @@ import zipfile
 
 import pytest
 
-from pyg_relational.datasets import clutrr_files
-from pyg_relational.datasets.clutrr_files import (
+from pyg_relational.datasets import clutrr as clutrr_files
+from pyg_relational.datasets.clutrr import (
     COLUMNS,
     RELATIONS,
     Chain,

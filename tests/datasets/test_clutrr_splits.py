@@ -3,8 +3,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyg_relational.datasets.clutrr_files import Chain
-from pyg_relational.datasets.clutrr_splits import (
+from pyg_relational.datasets.clutrr import (
+    Chain,
     composed_pairs,
     lengthened,
     split_chains,

@@ -4,7 +4,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from torch.nn import functional
 
-from pyg_relational.datasets.digit_images import digit_from_image, digit_pixels
+from pyg_relational.datasets.digit_relations import digit_from_image, digit_pixels
 
 # A seven, as high as the cells.
 SEVEN = torch.tensor(

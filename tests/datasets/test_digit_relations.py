@@ -10,10 +10,10 @@ from hypothesis import strategies as st
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.datasets import DigitRelations, digit_relations
-from pyg_relational.datasets.digit_images import digit_pixels
 from pyg_relational.datasets.digit_relations import (
     RELATIONS,
     SPLITS,
+    digit_pixels,
     load_digits,
     sample_pairs,
 )

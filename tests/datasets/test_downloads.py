@@ -14,8 +14,7 @@ from typing import Any
 import pytest
 
 from pyg_relational.datasets import downloads
-from pyg_relational.datasets.downloads import CHUNK, download
-from pyg_relational.datasets.raw_files import fetch_raw
+from pyg_relational.datasets.downloads import CHUNK, download, fetch_raw
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

@@ -2,8 +2,7 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.datasets.graph_tasks import GraphTasks
-from pyg_relational.datasets.graph_tasks_generator import TASKS
+from pyg_relational.datasets.graph_tasks import TASKS, GraphTasks
 
 SIZES = {"num_train": 12, "num_val": 8, "num_test": 6}
 

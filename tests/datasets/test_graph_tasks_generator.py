@@ -4,11 +4,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_relational.datasets.graph_tasks_generator import (
-    TASKS,
-    geometric_graph,
-    hops,
-)
+from pyg_relational.datasets.graph_tasks import TASKS, geometric_graph, hops
 
 SEEDS = st.integers(0, 2**32 - 1)
 GRAPH_TASKS = [name for name in TASKS if name != "sorting"]

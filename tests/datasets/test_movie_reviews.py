@@ -7,10 +7,10 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.datasets import packaged
-from pyg_relational.datasets.movie_reviews import MovieReviews
-from pyg_relational.datasets.movie_reviews_texts import (
+from pyg_relational.datasets import downloads as packaged
+from pyg_relational.datasets.movie_reviews import (
     SOURCES,
+    MovieReviews,
     read_reviews,
     split_texts,
 )

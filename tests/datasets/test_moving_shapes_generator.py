@@ -3,8 +3,8 @@ import math
 import numpy as np
 import pytest
 
-from pyg_relational.datasets import moving_shapes_generator as generator
-from pyg_relational.datasets.moving_shapes_generator import (
+from pyg_relational.datasets import moving_shapes as generator
+from pyg_relational.datasets.moving_shapes import (
     MAX_SPEED,
     MIN_SPEED,
     TOUCH_DISTANCE,

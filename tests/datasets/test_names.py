@@ -1,6 +1,6 @@
 import pytest
 
-from pyg_relational.datasets.names import check_name
+from pyg_relational._checks import check_name
 
 
 def test_known_name_is_returned():

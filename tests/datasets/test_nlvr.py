@@ -7,8 +7,12 @@ import torch
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.datasets import NLVR, nlvr
-from pyg_relational.datasets.nlvr_files import COLOUR_NAMES, read_statements
-from pyg_relational.datasets.nlvr_sentences import sentence_key, sentence_words
+from pyg_relational.datasets.nlvr import (
+    COLOUR_NAMES,
+    read_statements,
+    sentence_key,
+    sentence_words,
+)
 
 SPLITS = ("train", "val", "test")
 SHARED = Path(

@@ -3,7 +3,7 @@ import math
 
 import pytest
 
-from pyg_relational.datasets.nlvr_files import Item, parse_statement, read_statements
+from pyg_relational.datasets.nlvr import Item, parse_statement, read_statements
 
 ITEM = {"x_loc": 3, "y_loc": 80, "size": 20, "type": "square", "color": "Yellow"}
 

@@ -3,9 +3,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_relational.datasets.nlvr_files import Statement
-from pyg_relational.datasets.nlvr_sentences import (
+from pyg_relational.datasets.nlvr import (
     FIXED_WORDS,
+    Statement,
     sentence_key,
     sentence_vocabulary,
     sentence_words,

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.datasets import OGBMolecules, ogb_loader, scaffold_split
-from pyg_relational.datasets.ogb_folder import PROCESSED
-from pyg_relational.datasets.ogb_graphs import graphs_from_smiles
+from pyg_relational.datasets import OGBMolecules, scaffold_split
+from pyg_relational.datasets import ogb as ogb_loader
+from pyg_relational.datasets.ogb import PROCESSED
+from pyg_relational.datasets.ogb_hiv import graphs_from_smiles
 
 pytest.importorskip("ogb")
 SHARED = Path(

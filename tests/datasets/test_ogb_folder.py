@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from pyg_relational.datasets.ogb_folder import (
+from pyg_relational.datasets.ogb import (
     PROCESSED,
     check_folder,
     find_folder,

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_relational.datasets.ogb_graphs import graphs_from_smiles, parse_leniently
+from pyg_relational.datasets.ogb_hiv import graphs_from_smiles, parse_leniently
 
 pytest.importorskip("rdkit")
 pytest.importorskip("ogb")

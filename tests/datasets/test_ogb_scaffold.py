@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from pyg_relational.datasets import ogb_scaffold
-from pyg_relational.datasets.ogb_scaffold import scaffold_split
+from pyg_relational.datasets import ogb_hiv as ogb_scaffold
+from pyg_relational.datasets.ogb_hiv import scaffold_split
 
 pytest.importorskip("rdkit")
 BENZENES = ["c1ccccc1" + "C" * n for n in range(6)]

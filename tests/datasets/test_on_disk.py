@@ -14,8 +14,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch_geometric.data import Data, InMemoryDataset, SQLiteDatabase
 
-from pyg_relational.datasets import ChunkedOnDiskDataset, on_disk_file
-from pyg_relational.datasets.in_order import in_order
+from pyg_relational.data.in_order import in_order
+from pyg_relational.datasets import ChunkedOnDiskDataset
+from pyg_relational.datasets import on_disk as on_disk_file
 
 # Children start from a process that has imported everything and run nothing.
 SERVER = multiprocessing.get_context("forkserver")

@@ -7,11 +7,7 @@ from hypothesis import given as given_by
 from hypothesis import settings
 from hypothesis import strategies as st
 
-from pyg_relational.datasets.pedestrians_scenes import (
-    read_scene,
-    scene_samples,
-    velocities,
-)
+from pyg_relational.datasets.pedestrians import read_scene, scene_samples, velocities
 
 
 def lines(rows):

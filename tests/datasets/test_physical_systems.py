@@ -7,11 +7,13 @@ import torch
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.data.temporal import TemporalGraph
-from pyg_relational.datasets.physical_systems import PhysicalSystems
-from pyg_relational.datasets.physical_systems_connections import PhysicalConnections
-from pyg_relational.datasets.physical_systems_count import PhysicalSystemCount
-from pyg_relational.datasets.physical_systems_motion import PhysicalMotion
-from pyg_relational.datasets.physical_systems_simulator import Systems, simulate
+from pyg_relational.datasets.physical_simulator import Systems, simulate
+from pyg_relational.datasets.physical_systems import (
+    PhysicalConnections,
+    PhysicalMotion,
+    PhysicalSystemCount,
+    PhysicalSystems,
+)
 from pyg_relational.transforms import FrameDifferences
 
 ALL = (PhysicalConnections, PhysicalSystemCount, PhysicalMotion)

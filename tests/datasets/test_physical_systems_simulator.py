@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_relational.datasets import physical_systems_simulator as simulator
-from pyg_relational.datasets.physical_systems_simulator import (
+from pyg_relational.datasets import physical_simulator as simulator
+from pyg_relational.datasets.physical_simulator import (
     Systems,
     energy,
     energy_drift,

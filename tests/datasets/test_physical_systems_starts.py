@@ -7,8 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_relational.datasets.physical_systems_simulator import simulate
-from pyg_relational.datasets.physical_systems_starts import (
+from pyg_relational.datasets.physical_simulator import (
     FORCES,
     centred,
     count_systems,
@@ -16,6 +15,7 @@ from pyg_relational.datasets.physical_systems_starts import (
     sample_pairs,
     sample_starts,
     sample_trees,
+    simulate,
 )
 
 CARD = Path(__file__).parents[2] / "datasets/physical-systems/README.md"

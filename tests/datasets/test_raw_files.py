@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pyg_relational.datasets.raw_files import check_sha256, fetch_raw, raw_folder
+from pyg_relational.datasets.downloads import check_sha256, fetch_raw, raw_folder
 
 CONTENT = b"some data"
 SHA256 = hashlib.sha256(CONTENT).hexdigest()

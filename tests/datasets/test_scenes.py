@@ -6,7 +6,7 @@ import torch
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.data.convert import Conversion, convert
-from pyg_relational.data.scene_files import pieces, read_piece
+from pyg_relational.data.scenes.files import pieces, read_piece
 from pyg_relational.datasets import SceneDataset, scenes
 
 SAMPLE = Path(__file__).parents[2] / "datasets" / "scenes" / "rooms.jsonl"

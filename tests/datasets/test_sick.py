@@ -9,8 +9,9 @@ import torch
 from torch import nn
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.datasets import SICK, sick_embeddings
-from pyg_relational.datasets.sick_files import COLUMNS, FILES
+from pyg_relational.datasets import SICK
+from pyg_relational.datasets import sick as sick_embeddings
+from pyg_relational.datasets.sick import COLUMNS, FILES
 from pyg_relational.loader import StoredLoader
 from pyg_relational.loader.compare import check_same_batch
 

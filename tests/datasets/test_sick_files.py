@@ -4,8 +4,8 @@ import zipfile
 
 import pytest
 
-from pyg_relational.datasets import sick_files
-from pyg_relational.datasets.sick_files import (
+from pyg_relational.datasets import sick as sick_files
+from pyg_relational.datasets.sick import (
     COLUMNS,
     fetch_sentence_pairs,
     read_sentence_pairs,

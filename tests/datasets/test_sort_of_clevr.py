@@ -4,8 +4,8 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
+from pyg_relational._files import read_verified
 from pyg_relational.datasets import SortOfCLEVR
-from pyg_relational.datasets.cache import read_verified
 
 SIZES = {"num_train": 12, "num_val": 5, "num_test": 4}
 

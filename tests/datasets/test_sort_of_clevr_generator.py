@@ -2,8 +2,10 @@ import numpy as np
 import pytest
 import torch
 
-from pyg_relational.datasets.sort_of_clevr_generator import (
+from pyg_relational.datasets.sort_of_clevr import (
+    ANSWERS,
     COLOUR_VALUES,
+    SUBTYPES,
     Questions,
     Scenes,
     answer_questions,
@@ -12,7 +14,6 @@ from pyg_relational.datasets.sort_of_clevr_generator import (
     sample_questions,
     sample_scenes,
 )
-from pyg_relational.datasets.sort_of_clevr_questions import ANSWERS, SUBTYPES
 
 
 def naive_answer(shapes, positions, asked, subtype):

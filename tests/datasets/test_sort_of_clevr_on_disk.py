@@ -115,7 +115,7 @@ def test_force_reload_generates_again(
 ) -> None:
     expected = [*build(tmp_path)]
     again: list[int] = []
-    module = "pyg_relational.datasets.sort_of_clevr_on_disk.generate"
+    module = "pyg_relational.datasets.sort_of_clevr.generate"
     usual = SortOfCLEVROnDisk.__init__.__globals__["generate"]
     monkeypatch.setattr(module, lambda *args: again.append(1) or usual(*args))
     assert equal(build(tmp_path), expected)

@@ -1,6 +1,6 @@
 import pytest
 
-from pyg_relational.datasets.sort_of_clevr_questions import (
+from pyg_relational.datasets.sort_of_clevr import (
     ANSWERS,
     COLOURS,
     SUBTYPES,

@@ -2,8 +2,7 @@ import pytest
 import torch
 
 from pyg_relational.datasets import SortOfCLEVR, scene_from_objects
-from pyg_relational.datasets.sort_of_clevr_questions import ANSWERS, question_text
-from pyg_relational.datasets.sort_of_clevr_scenes import scene_image
+from pyg_relational.datasets.sort_of_clevr import ANSWERS, question_text, scene_image
 
 RED = {"colour": "red", "shape": "circle", "x": 10, "y": 10}
 GREEN = {"colour": "green", "shape": "square", "x": 30, "y": 10}

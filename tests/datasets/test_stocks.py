@@ -9,8 +9,7 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.datasets.stocks import Stocks
-from pyg_relational.datasets.stocks_prices import COLUMNS
+from pyg_relational.datasets.stocks import COLUMNS, Stocks
 
 SPLITS = ("train", "val", "test")
 WINDOW = 4

@@ -3,7 +3,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from pyg_relational.datasets.stocks_prices import COLUMNS, read_prices
+from pyg_relational.datasets.stocks import COLUMNS, read_prices
 
 # Two tickers; the second one is listed later and is taken off before the end.
 LINES = [

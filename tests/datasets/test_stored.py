@@ -2,8 +2,8 @@ import pytest
 import torch
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_relational.datasets.checks import check_int
-from pyg_relational.datasets.stored import (
+from pyg_relational._checks import check_int
+from pyg_relational.datasets.base import (
     collate_ragged,
     collate_stacked,
     load_stored,

@@ -6,9 +6,8 @@ import torch
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.datasets import sudoku as module
-from pyg_relational.datasets import sudoku_files
-from pyg_relational.datasets.sudoku import Sudoku
-from pyg_relational.datasets.sudoku_puzzles import puzzle_from_text
+from pyg_relational.datasets import sudoku as sudoku_files
+from pyg_relational.datasets.sudoku import Sudoku, puzzle_from_text
 from pyg_relational.datasets.sudoku_solver import solve
 
 SIZES = {"num_train": 60, "num_val": 40, "num_test": 30}

@@ -2,7 +2,7 @@ import gzip
 
 import pytest
 
-from pyg_relational.datasets.sudoku_files import read_seventeen
+from pyg_relational.datasets.sudoku import read_seventeen
 
 A = "000000010400000000020000000000050407008000300001090000300400200050100000000806000"
 B = "000000010400000000020000000000050604008000300001090000300400200050100000000807000"
@@ -19,7 +19,7 @@ def write(tmp_path, text, name="list.txt"):
 def small_list(monkeypatch):
     """Makes the list of A and B the one that is expected."""
     monkeypatch.setattr(
-        "pyg_relational.datasets.sudoku_files.SHA256",
+        "pyg_relational.datasets.sudoku.SHA256",
         "b301438c9d29960c6f02511349b812543cb998c7b92cd21d18811225d3add47f",
     )
 

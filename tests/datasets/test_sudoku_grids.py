@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from pyg_relational.datasets.sudoku_grids import (
+from pyg_relational.datasets.sudoku import (
     group_grids,
     sample_puzzles,
     solution_grids,

@@ -1,11 +1,7 @@
 import pytest
 import torch
 
-from pyg_relational.datasets.sudoku_puzzles import (
-    puzzle_data,
-    puzzle_from_text,
-    solution_text,
-)
+from pyg_relational.datasets.sudoku import puzzle_data, puzzle_from_text, solution_text
 
 TEXT = "1..4 .... .... 4..1"
 

@@ -2,7 +2,7 @@ import networkx as nx
 import numpy as np
 import pytest
 
-from pyg_relational.datasets.sudoku_grids import solution_grids
+from pyg_relational.datasets.sudoku import solution_grids
 from pyg_relational.datasets.sudoku_solver import peers, solve, units, units_of_cell
 
 HARD = (

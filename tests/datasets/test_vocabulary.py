@@ -2,7 +2,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyg_relational.datasets.cache import read_verified, write_atomic
+from pyg_relational._files import read_verified, write_verified
 from pyg_relational.datasets.vocabulary import UNKNOWN, Vocabulary, tokenize
 
 TEXTS = [["a", "cat", "sat"], ["a", "dog", "sat"], ["a", "bird"]]
@@ -68,7 +68,7 @@ def test_known_tokens_survive_the_round_trip(texts):
 
 def test_a_vocabulary_can_be_stored(tmp_path):
     vocabulary = Vocabulary.from_texts(TEXTS)
-    write_atomic(tmp_path / "v.pt", {"tokens": list(vocabulary.tokens)})
+    write_verified(tmp_path / "v.pt", {"tokens": list(vocabulary.tokens)})
     again = Vocabulary(read_verified(tmp_path / "v.pt")["tokens"])
     assert again.tokens == vocabulary.tokens
 

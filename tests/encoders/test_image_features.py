@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyg_relational.encoders.image_features import image_features, resized
+from pyg_relational.encoders.images import image_features, resized
 
 
 def test_maps_are_averaged_over_the_cells_of_a_grid():

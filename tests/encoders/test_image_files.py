@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 
-from pyg_relational.encoders.image_files import read_image
+from pyg_relational.encoders.images import read_image
 
 Image = pytest.importorskip("PIL.Image", reason="needs the extra vision")
 

@@ -5,15 +5,16 @@ from importlib.util import find_spec
 import pytest
 import torch
 
-from pyg_relational.encoders import minilm
-from pyg_relational.encoders.minilm import (
+from pyg_relational.encoders import texts as minilm
+from pyg_relational.encoders.texts import (
     CHANNELS,
     MAX_TOKENS,
     load_minilm,
     load_tokenizer,
     minilm_key,
+    text_tokens,
+    token_embeddings,
 )
-from pyg_relational.encoders.texts import text_tokens, token_embeddings
 
 needs_minilm = pytest.mark.skipif(
     find_spec("transformers") is None or find_spec(minilm.PACKAGE) is None,

@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 from torch_geometric.data import Data
 
 from pyg_relational.explain import plot_image_pair
-from pyg_relational.explain.probability_bars import plot_probabilities
+from pyg_relational.explain.plots.parts import plot_probabilities
 
 Image = pytest.importorskip("PIL.Image", reason="needs the extra vision")
 

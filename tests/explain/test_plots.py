@@ -14,7 +14,7 @@ from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
 
-from pyg_relational.explain.plots import plot_attention, plot_scene, top_pairs
+from pyg_relational.explain.plots.matrices import plot_attention, plot_scene, top_pairs
 
 SIGNED = torch.tensor([[0.5, -2.0], [0.0, 1.0]])
 

@@ -16,7 +16,7 @@ from pyg_relational.loader import (
     in_memory,
     pair_costs,
 )
-from pyg_relational.loader.batch_plan import fill, join_lightest, split_largest
+from pyg_relational.loader.pair_budget import fill, join_lightest, split_largest
 
 COSTS = st.lists(st.integers(1, 30), min_size=1, max_size=40)
 

@@ -7,7 +7,7 @@ from torch_geometric.data import Data
 
 from pyg_relational.loader import PairBudgetBatchSampler, SplitBatchSampler, in_memory
 from pyg_relational.loader.compare import check_same_batch
-from pyg_relational.loader.stored_loader import StoredLoader
+from pyg_relational.loader.stored import StoredLoader
 
 
 @given(

@@ -15,7 +15,7 @@ from torch_geometric.loader import DataLoader
 from pyg_relational.data import TemporalGraph
 from pyg_relational.data.convert import Conversion, convert
 from pyg_relational.datasets import SceneDataset
-from pyg_relational.datasets.stored import collate_ragged, collate_stacked
+from pyg_relational.datasets.base import collate_ragged, collate_stacked
 from pyg_relational.loader import (
     NotStoredError,
     StoredGraphs,

@@ -3,8 +3,8 @@ import torch
 from torch import nn
 
 from pyg_relational.models import GraphAttentionNetwork, RelationCompositionNetwork
+from pyg_relational.models.relation_composition_network import pair_rows, pair_triples
 from pyg_relational.nn import PairwiseMLP, RelationCompositionCell
-from pyg_relational.nn.triples import pair_rows, pair_triples
 
 NUM = 5
 

@@ -11,7 +11,7 @@ from torch_geometric.loader import DataLoader
 
 from pyg_relational.data import TemporalGraph
 from pyg_relational.models import SpatioTemporalRelationNetwork
-from pyg_relational.nn.inputs import forward_arguments
+from pyg_relational.nn.checks import forward_arguments
 
 SIZES = ((3, 4), (1, 7), (5, 2), (4, 5))
 model = partial(

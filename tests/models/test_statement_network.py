@@ -4,7 +4,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.models import RelationNetwork, StatementNetwork
-from pyg_relational.nn.inputs import forward_arguments
+from pyg_relational.nn.checks import forward_arguments
 
 TOKENS = 11
 

@@ -3,7 +3,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyg_relational.nn.cross_pairs import cross_pairs
+from pyg_relational.nn.pairwise import cross_pairs
 
 
 @given(st.lists(st.lists(st.integers(0, 1), max_size=5), min_size=1, max_size=4))

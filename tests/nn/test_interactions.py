@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pyg_relational.nn.interactions import check_interactions, pair_interactions
+from pyg_relational.nn.pairwise import check_interactions, pair_interactions
 
 X = torch.tensor([[1.0, 2.0], [4.0, -1.0], [0.5, 3.0]])
 

@@ -5,7 +5,7 @@ from hypothesis import strategies as st
 from torch.nn.functional import leaky_relu
 from torch_geometric.utils import softmax
 
-from pyg_relational.ops.attention import additive_attention
+from pyg_relational.ops.additive_attention import additive_attention
 
 METHODS = ["auto", "sorted", "dense"]
 

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from pyg_relational.ops import additive_attention, dot_attention, pair_attention
-from pyg_relational.ops.activation import ACTIVATIONS
+from pyg_relational.ops.kernels import ACTIVATIONS
 
 HEADS, CHANNELS = 2, 3
 MODULE = importlib.import_module("pyg_relational.ops.pair_attention")

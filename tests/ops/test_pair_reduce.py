@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from pyg_relational.ops import pair_reduce as module
-from pyg_relational.ops import pair_reduce_kernel
+from pyg_relational.ops import pair_reduce as pair_reduce_kernel
 from pyg_relational.ops.pair_reduce import mlp_pair_reduce
 
 ACTIVATIONS = {

@@ -7,7 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from pyg_relational.ops import pair_sum_blocks as blocks_module
+from pyg_relational.ops import pair_sum as blocks_module
 from pyg_relational.ops import relu_pair_sum, relu_pair_total
 
 METHODS = ("auto", "sorted", "dense", "tiled")

@@ -11,8 +11,8 @@ from pyg_relational.ops import (
     ptr_to_batch,
     to_dense,
 )
-from pyg_relational.ops.buckets import blocks
-from pyg_relational.ops.joint_sort import joint_sort
+from pyg_relational.ops.kernels import joint_sort
+from pyg_relational.ops.ragged import blocks
 
 SIZES = st.lists(st.integers(0, 9), min_size=1, max_size=6)
 

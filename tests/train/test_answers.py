@@ -3,9 +3,9 @@ from pathlib import Path
 
 import pytest
 
+from pyg_relational._checks import UsageError
 from pyg_relational.datasets import SortOfCLEVR
-from pyg_relational.train.answers import predict
-from pyg_relational.train.errors import UsageError
+from pyg_relational.train.predict import predict
 from pyg_relational.train.run_folder import load_model
 
 OBJECTS = [

@@ -6,12 +6,8 @@ from typing import Any
 import pytest
 import torch
 
-from pyg_relational.train.checkpoints import (
-    KEYS,
-    AtomicCheckpoints,
-    read_checkpoint,
-)
-from pyg_relational.train.errors import UsageError
+from pyg_relational._checks import UsageError
+from pyg_relational.train.callbacks import KEYS, AtomicCheckpoints, read_checkpoint
 
 
 class Trap:

@@ -5,11 +5,11 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
+from pyg_relational._checks import UsageError
 from pyg_relational.datasets import SortOfCLEVR, Sudoku
 from pyg_relational.loader import StoredLoader
 from pyg_relational.loader.compare import check_same_batch
 from pyg_relational.train.datamodule import RelationalDataModule
-from pyg_relational.train.errors import UsageError
 from pyg_relational.transforms import PermuteColours
 
 SIZES = {"num_train": 64, "num_val": 16, "num_test": 16, "num_objects": 3}

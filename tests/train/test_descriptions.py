@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from pyg_relational.__main__ import main
-from pyg_relational.train.errors import MOST, UsageError
-from pyg_relational.train.files import MAX_BYTES, parse_yaml, read_json, read_yaml
+from pyg_relational._checks import MOST, UsageError
+from pyg_relational._files import MAX_BYTES, parse_yaml, read_json, read_yaml
+from pyg_relational.cli import main
 from pyg_relational.train.recipe import load_recipe, recipe_names
 
 BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "".join(

@@ -7,7 +7,7 @@ import pytest
 CODE = """
 import resource, sys
 import torch
-from pyg_relational.train.environment import keep_freed_memory
+from pyg_relational.train.run_folder import keep_freed_memory
 if sys.argv[1] == "keep":
     keep_freed_memory()
 for _ in range(10):

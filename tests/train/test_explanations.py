@@ -4,9 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from pyg_relational.train.answers import predict
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.explanations import explain
+from pyg_relational._checks import UsageError
+from pyg_relational.train.predict import explain, predict
 
 SCENE = {
     "objects": [

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import read_json, write_atomic, write_json
+from pyg_relational._checks import UsageError
+from pyg_relational._files import read_json, write_atomic, write_json
 
 
 def test_interrupted_write_keeps_the_old_file(tmp_path: Path) -> None:

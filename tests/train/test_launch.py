@@ -10,9 +10,9 @@ from typing import Any
 import pytest
 import torch
 
-from pyg_relational.train import launch
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.launch import must_start, start_processes
+from pyg_relational._checks import UsageError
+from pyg_relational.train import processes as launch
+from pyg_relational.train.processes import must_start, start_processes
 
 
 @pytest.fixture(autouse=True)

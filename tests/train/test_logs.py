@@ -3,7 +3,7 @@ from pathlib import Path
 
 import pytest
 
-from pyg_relational.train.logs import Curve, KeepCurve
+from pyg_relational.train.callbacks import Curve, KeepCurve
 
 
 def test_rows_may_name_different_things(tmp_path: Path) -> None:

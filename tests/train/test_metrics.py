@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from pyg_relational.train.metrics import GroupedMean
+from pyg_relational.train.module import GroupedMean
 
 GROUPS = {"kind": ("a", "b"), "subtype": ("c", "d", "e")}
 

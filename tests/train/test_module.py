@@ -3,9 +3,8 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.module import RelationalModule, warmup_cosine
-from pyg_relational.train.tasks import task_of
+from pyg_relational._checks import UsageError
+from pyg_relational.train.module import RelationalModule, task_of, warmup_cosine
 
 
 class Sum(nn.Module):

@@ -7,9 +7,9 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from pyg_relational._checks import UsageError
 from pyg_relational.loader import in_memory, pair_costs
 from pyg_relational.train.datamodule import RelationalDataModule
-from pyg_relational.train.errors import UsageError
 from pyg_relational.train.run import configure, train
 
 

@@ -4,7 +4,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pyg_relational.train.pair_correlations import pair_correlations
+from pyg_relational.train.references import pair_correlations
 
 
 @given(

@@ -3,7 +3,7 @@ from pathlib import Path
 import pytest
 from matplotlib.figure import Figure
 
-from pyg_relational.train import pictures
+from pyg_relational.train import plots as pictures
 
 
 def drawn(groups: list[str], monkeypatch: pytest.MonkeyPatch, path: Path) -> Figure:

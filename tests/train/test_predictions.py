@@ -10,13 +10,13 @@ import torch
 import yaml
 from rich.console import Console
 
-from pyg_relational.__main__ import main
+from pyg_relational._checks import UsageError
+from pyg_relational.cli import main
 from pyg_relational.datasets import DigitRelations
-from pyg_relational.explain import image_pair_plot
-from pyg_relational.nn.inputs import forward_arguments
-from pyg_relational.train import predictions
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.predictions import (
+from pyg_relational.explain.plots import matrices as image_pair_plot
+from pyg_relational.nn.checks import forward_arguments
+from pyg_relational.train import predict as predictions
+from pyg_relational.train.predict import (
     Prediction,
     draw_prediction,
     predict_inputs,

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import torch
 
-from pyg_relational.train.errors import UsageError
+from pyg_relational._checks import UsageError
 from pyg_relational.train.processes import (
     first_alone,
     pool,

@@ -2,7 +2,7 @@ from pathlib import Path
 
 import pytest
 
-from pyg_relational.train.errors import UsageError
+from pyg_relational._checks import UsageError
 from pyg_relational.train.recipe import (
     load_recipe,
     recipe_names,

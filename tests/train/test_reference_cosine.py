@@ -4,9 +4,8 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.reference_rows import cosine_rows
-from pyg_relational.train.references import reference_of
+from pyg_relational._checks import UsageError
+from pyg_relational.train.references import cosine_rows, reference_of
 
 needs_sklearn = pytest.mark.skipif(
     find_spec("sklearn") is None, reason="needs scikit-learn"

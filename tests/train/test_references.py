@@ -5,10 +5,10 @@ import pytest
 import torch
 from torch_geometric.data import Data
 
+from pyg_relational._checks import UsageError
 from pyg_relational.data.temporal import TemporalGraph
 from pyg_relational.datasets.movie_reviews import MovieReviews
 from pyg_relational.datasets.stocks import Stocks
-from pyg_relational.train.errors import UsageError
 from pyg_relational.train.references import REFERENCES, reference_of
 
 SPLITS = ("train", "val", "test")

@@ -1,8 +1,8 @@
 import pytest
 
+from pyg_relational._checks import UsageError
 from pyg_relational.datasets import SortOfCLEVR
 from pyg_relational.train import registry
-from pyg_relational.train.errors import UsageError
 from pyg_relational.train.registry import (
     allow,
     build_model,

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 import torch
 
-from pyg_relational.train import checkpoints
+from pyg_relational.train import callbacks as checkpoints
 from pyg_relational.train.module import RelationalModule
 from pyg_relational.train.run import configure, train
 

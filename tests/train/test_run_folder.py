@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyg_relational.train.errors import UsageError
+from pyg_relational._checks import UsageError
 from pyg_relational.train.run import configure
 from pyg_relational.train.run_folder import load_model, prepare, read_config
 

@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 from matplotlib.figure import Figure
 
-from pyg_relational.train import score_axes
-from pyg_relational.train.pictures import curve_points, score_curves
+from pyg_relational.train import plots as score_axes
+from pyg_relational.train.plots import curve_points, score_curves
 
 
 def cell(ours: float, baseline: float | None, share: float) -> dict[str, Any]:

@@ -7,9 +7,15 @@ import yaml
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.recipe import load_recipe, recipe_names, resolve
-from pyg_relational.train.search_space import Choices, Range, read_space
+from pyg_relational._checks import UsageError
+from pyg_relational.train.recipe import (
+    Choices,
+    Range,
+    load_recipe,
+    read_space,
+    recipe_names,
+    resolve,
+)
 
 
 def edited(recipe: Path, **sections: Any) -> Path:

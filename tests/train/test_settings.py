@@ -6,15 +6,17 @@ import yaml
 from torch import nn
 
 from pyg_relational import models
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.recipe import load_recipe, recipe_names, resolve
-from pyg_relational.train.run import configure
-from pyg_relational.train.search_space import read_space
-from pyg_relational.train.settings import (
+from pyg_relational._checks import UsageError
+from pyg_relational.train.recipe import (
     apply_settings,
     check_settings,
     known_options,
+    load_recipe,
+    read_space,
+    recipe_names,
+    resolve,
 )
+from pyg_relational.train.run import configure
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import pytest
 from optuna.pruners import NopPruner
 from optuna.trial import TrialState
 
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.search_space import Choices, Range
-from pyg_relational.train.study import (
+from pyg_relational._checks import UsageError
+from pyg_relational.train.recipe import Choices, Range
+from pyg_relational.train.tune import (
     MAX_RETRIES,
     Claim,
     Study,

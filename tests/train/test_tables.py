@@ -5,14 +5,17 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from pyg_relational.train.errors import UsageError
+from pyg_relational._checks import UsageError
 from pyg_relational.train.results import (
     print_table,
     read_results,
+    record,
+    render,
     shown,
+    table_text,
+    update_readme,
     with_solved,
 )
-from pyg_relational.train.tables import record, render, table_text, update_readme
 
 README = "# Title\n<!-- table:tiny -->\nold\n<!-- /table:tiny -->\nend\n"
 

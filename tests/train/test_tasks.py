@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.tasks import task_of
+from pyg_relational._checks import UsageError
+from pyg_relational.train.module import task_of
 
 
 def test_a_forecast_is_scored_by_its_squared_error():

@@ -13,7 +13,7 @@ from pyg_relational.datasets import (
     PhysicalMotion,
 )
 from pyg_relational.models import SpatioTemporalRelationNetwork
-from pyg_relational.train import temporal_pictures
+from pyg_relational.train import plots as temporal_pictures
 from pyg_relational.train.module import RelationalModule
 
 PNG = b"\x89PNG"

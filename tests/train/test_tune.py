@@ -11,18 +11,14 @@ import yaml
 from optuna.pruners import ThresholdPruner
 from optuna.trial import FrozenTrial, TrialState
 
+from pyg_relational._checks import UsageError
 from pyg_relational.train import registry
 from pyg_relational.train import tune as tuning
 from pyg_relational.train.datamodule import RelationalDataModule
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.module import RelationalModule
+from pyg_relational.train.module import RelationalModule, Task
 from pyg_relational.train.recipe import load_recipe, resolve
 from pyg_relational.train.run import configure
-from pyg_relational.train.study import failure
-from pyg_relational.train.study_report import report
-from pyg_relational.train.tasks import Task
-from pyg_relational.train.tune import tune
-from pyg_relational.train.tune_plan import Plan
+from pyg_relational.train.tune import Plan, failure, report, tune
 
 SEARCH = {
     "optimizer.learning_rate": {"low": 1e-3, "high": 1e-1, "log": True},

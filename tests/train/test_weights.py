@@ -7,9 +7,9 @@ import pytest
 import safetensors.torch
 import torch
 
+from pyg_relational._checks import UsageError
+from pyg_relational._files import read_json
 from pyg_relational.models import DeepSets
-from pyg_relational.train.errors import UsageError
-from pyg_relational.train.files import read_json
 from pyg_relational.train.weights import load_weights, save_weights
 
 ARGS = {"in_channels": 3, "out_channels": 2, "object_channels": [4]}

@@ -15,8 +15,8 @@ from torch_geometric.data import Data
 
 from pyg_relational.loader import in_memory
 from pyg_relational.models import RelationNetwork
+from pyg_relational.train.callbacks import quiet_lightning
 from pyg_relational.train.datamodule import RelationalDataModule
-from pyg_relational.train.logs import quiet_lightning
 from pyg_relational.train.module import RelationalModule
 from pyg_relational.train.processes import (
     RandomNumbers,

@@ -6,8 +6,7 @@ from torch.nn.functional import one_hot
 from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.datasets.nlvr_files import COLOURS, TYPES
-from pyg_relational.datasets.nlvr_sentences import FIXED_WORDS, PLURALS
+from pyg_relational.datasets.nlvr import COLOURS, FIXED_WORDS, PLURALS, TYPES
 from pyg_relational.datasets.vocabulary import UNKNOWN, Vocabulary
 from pyg_relational.transforms import AugmentNLVR
 

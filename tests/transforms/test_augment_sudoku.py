@@ -6,8 +6,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from torch_geometric.data import Batch, Data
 
-from pyg_relational.datasets.sudoku_grids import sample_puzzles
-from pyg_relational.datasets.sudoku_puzzles import puzzle_data
+from pyg_relational.datasets.sudoku import puzzle_data, sample_puzzles
 from pyg_relational.datasets.sudoku_solver import solve
 from pyg_relational.transforms.augment_sudoku import AugmentSudoku
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch_geometric.data import Batch, Data
 
-from pyg_relational.encoders.efficientnet import EfficientNetLite0
+from pyg_relational.encoders.images import EfficientNetLite0
 from pyg_relational.models import PixelRelationNetwork
 from pyg_relational.transforms import ImageToObjects
 

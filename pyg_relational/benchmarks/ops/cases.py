@@ -172,12 +172,7 @@ FLOORS = (
 
 
 def all_cases(quick: bool) -> list[Case]:
-    """Return the cases of the floors, then the grid of sizes, widths and depths.
-
-    Args:
-        quick (bool): Whether to return a small version that takes seconds, without
-            what compiles.
-    """
+    """Return the cases of the floors, then the grid of sizes, widths and depths."""
     if quick:
         grid = _grid((30, 100, 300), (16,), (2,))
         methods = ("textbook", "edges", "auto", "sorted", "tiled", "dense")

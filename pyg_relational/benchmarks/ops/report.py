@@ -4,10 +4,78 @@ import math
 import statistics
 from collections.abc import Sequence
 from itertools import pairwise
+from pathlib import Path
 from typing import Any
 
+from pyg_relational._files import write_atomic
 from pyg_relational.benchmarks.ops.cases import AT_MOST, FLOORS, Floor
-from pyg_relational.benchmarks.ops.methods import LABELS, MATMULS
+from pyg_relational.benchmarks.ops.methods import LABELS, MATMULS, OURS
+
+# Log-log picture of time and memory against the number of objects.
+
+
+TITLES = {
+    "relation": "relation with one hidden layer of 64, one set",
+    "attention": "additive attention, 4 heads x 16, one set",
+}
+# Ours are solid and cold, the others dashed and warm.
+COLOURS = {
+    "textbook": "#d62728",
+    "compiled": "#ff9896",
+    "edges": "#ff7f0e",
+    "keops": "#8c564b",
+    "auto": "black",
+    "sorted": "#1f77b4",
+    "tiled": "#17becf",
+    "dense": "#9467bd",
+}
+
+
+def draw(path: Path, cases: list[dict[str, Any]]) -> None:
+    """Draw the growth series: seconds of forward and backward, and extra memory."""
+    from matplotlib.figure import Figure
+
+    series = [name for name in TITLES if any(c["series"] == name for c in cases)]
+    figure = Figure(figsize=(12, 4.4 * max(1, len(series))), layout="constrained")
+    if series:
+        grid = figure.subplots(len(series), 2, squeeze=False)
+        for (left, right), name in zip(grid, series, strict=True):
+            members = [case for case in cases if case["series"] == name]
+            _lines(left, members, "seconds", 1)
+            _lines(right, members, "peak_bytes", 1e-6)
+            left.set(title=TITLES[name], ylabel="forward and backward, seconds")
+            right.set(title=TITLES[name], ylabel="peak extra memory, MB")
+            left.legend(fontsize=8)
+    write_atomic(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+
+
+def _lines(axes: Any, cases: list[dict[str, Any]], key: str, scale: float) -> None:
+    for method in cases[0]["methods"]:
+        points = [
+            (case["objects"], _value(case["methods"][method]["training"][key]) * scale)
+            for case in cases
+            if "training" in case["methods"].get(method, {})
+        ]
+        # A call below the noise of the measurement has no place on a log axis.
+        points = [(n, value) for n, value in points if value > 0]
+        if points:
+            axes.plot(
+                *zip(*points, strict=True),
+                marker="o",
+                markersize=4,
+                linewidth=3 if method == "auto" else 1.2,
+                linestyle="-" if method in OURS else "--",
+                zorder=1 if method == "auto" else 2,
+                color=COLOURS[method],
+                label=LABELS[method],
+            )
+    axes.set(xscale="log", yscale="log", xlabel="objects")
+    axes.grid(alpha=0.3)
+
+
+def _value(figures: float | list[float]) -> float:
+    return statistics.median(figures) if isinstance(figures, list) else figures
+
 
 Results = dict[str, dict[str, Any]]
 FROM_OBJECTS = 100  # smaller sets show overhead, not growth
@@ -24,17 +92,7 @@ QUANTITIES = {
 
 
 def floors(cases: list[dict[str, Any]], quick: bool) -> list[dict[str, Any]]:
-    """Compare the cases with their floors.
-
-    Args:
-        cases (list): The measured cases.
-        quick (bool): Whether they were shrunk; floors are for the full sizes, none is
-            then met or missed.
-
-    Returns:
-        list[dict]: Case, quantity, median, lowest and highest value over the rounds,
-        bound, and whether it is met (`None` where it cannot be said).
-    """
+    """Compare the cases with their floors."""
     by_key = {case["key"]: case for case in cases}
     rows = []
     for floor in FLOORS:
@@ -94,11 +152,7 @@ def _values(floor: Floor, cases: Results) -> tuple[list[float], str]:
 
 def hidden_operations(case: dict[str, Any]) -> int:
     """Return the floating-point operations of the hidden layers over all pairs,
-    forward and backward: three matrix multiplications a layer.
-
-    Args:
-        case (dict): A measured case with a relation.
-    """
+    forward and backward: three matrix multiplications a layer."""
     widths = case["channels"]
     layers = sum(a * b for a, b in pairwise(widths))
     return 3 * 2 * case["pairs"] * layers
@@ -112,15 +166,7 @@ def _ratios(above: Sequence[float], below: Sequence[float]) -> list[float]:
 
 
 def exponents(cases: list[dict[str, Any]]) -> list[dict[str, Any]]:
-    """Return how time grows with the number of objects: the slope in a log-log plot.
-
-    Args:
-        cases (list): The measured cases.
-
-    Returns:
-        list[dict]: Series, method, exponents of `forward` and `training`, and the
-        sizes they were fitted to.
-    """
+    """Return how time grows with the number of objects: the slope in a log-log plot."""
     rows = []
     for series in sorted({case["series"] for case in cases} - {""}):
         members = [case for case in cases if case["series"] == series]
@@ -149,13 +195,7 @@ def _median(method: dict[str, Any], mode: str) -> float | None:
 
 
 def table(rows: list[dict[str, Any]], command: str, hardware: str) -> dict[str, Any]:
-    """Return the floors as a table that `pyg-relational tables` renders.
-
-    Args:
-        rows (list): The result of :func:`floors`.
-        command (str): What was run.
-        hardware (str): What it ran on.
-    """
+    """Return the floors as a table that `pyg-relational tables` renders."""
     return {
         "columns": ["case, forward and backward", "measured", "floor"],
         "rows": [
@@ -168,11 +208,7 @@ def table(rows: list[dict[str, Any]], command: str, hardware: str) -> dict[str, 
 
 
 def summary(figures: dict[str, Any]) -> str:
-    """Return floors, growth and every median as text.
-
-    Args:
-        figures (dict): The result of :func:`run`.
-    """
+    """Return floors, growth and every median as text."""
     lines = []
     content = figures["table"]
     marks = {True: "met", False: "MISSED", None: "-"}

@@ -2,9 +2,8 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter
 
-from pyg_relational.nn.index_checks import check_edges
-from pyg_relational.nn.pair_messages import PairMessages
-from pyg_relational.nn.pairwise import PairwiseMLP
+from pyg_relational.nn.checks import check_edges
+from pyg_relational.nn.pairwise import PairMessages, PairwiseMLP
 from pyg_relational.nn.sets import (
     check_questions,
     check_rows_of,

@@ -4,9 +4,9 @@ from torch import Tensor
 from torch_geometric.nn.aggr import Aggregation
 from torch_geometric.utils import scatter, segment, softmax
 
-from pyg_relational.nn.index_checks import check_edges
+from pyg_relational.nn.attention import RelationAttention
+from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
-from pyg_relational.nn.relation_attention import RelationAttention
 from pyg_relational.nn.sets import check_rows_of, check_shared, read_sets
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 

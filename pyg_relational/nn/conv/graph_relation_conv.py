@@ -4,8 +4,7 @@ from torch_geometric.nn import Linear, MessagePassing
 from torch_geometric.typing import Adj, OptTensor, Size
 from torch_geometric.utils import segment
 
-from pyg_relational.nn.checks import check_features, check_optional
-from pyg_relational.nn.index_checks import check_edges
+from pyg_relational.nn.checks import check_edges, check_features, check_optional
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
 

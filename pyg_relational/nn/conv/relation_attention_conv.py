@@ -9,12 +9,12 @@ from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import Adj, OptTensor
 from torch_geometric.utils import softmax
 
-from pyg_relational.nn.index_checks import check_edges
+from pyg_relational._checks import check_choice
+from pyg_relational.nn.attention import Projections, RelationAttention
+from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
-from pyg_relational.nn.relation_attention import Projections, RelationAttention
 from pyg_relational.nn.sets import check_shared, set_ptr
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
-from pyg_relational.ops.checks import check_choice
 
 
 class RelationAttentionConv(MessagePassing):

@@ -4,7 +4,7 @@ from torch import Tensor
 from torch_geometric.nn import MessagePassing
 from torch_geometric.typing import Adj, OptTensor
 
-from pyg_relational.nn.index_checks import check_edges
+from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.sets import check_shared, set_ptr
 from pyg_relational.ops import ptr_to_batch

@@ -3,7 +3,7 @@ from torch.nn import Module
 from torch.nn.functional import logsigmoid
 from torch_geometric.utils import scatter, softmax
 
-from pyg_relational.nn.index_checks import check_pairs
+from pyg_relational.nn.checks import check_pairs
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.recurrent.state import check_rows, check_tensor
 

@@ -3,8 +3,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import MLP, Linear
 
+from pyg_relational._checks import check_choice
 from pyg_relational.nn.recurrent.state import check_rows, check_tensor
-from pyg_relational.ops.checks import check_choice
 
 GATES = ("unit", "memory", "none")
 
@@ -192,11 +192,7 @@ class MemoryBlock(nn.Module):
             part.reset_parameters()
 
     def forward(self, memory: Tensor) -> Tensor:
-        r"""Runs the forward pass.
-
-        Args:
-            memory (torch.Tensor): Rows, shape :math:`[B, R, D]`.
-        """
+        r"""Runs the forward pass."""
         qkv = self.norm_qkv(self.lin_qkv(memory))
         # [B, R, 3 * K * C] -> three of [B, K, R, C]
         qkv = qkv.unflatten(-1, (3, self.heads, self.head_channels))

@@ -12,24 +12,14 @@ State = Tensor | tuple[Tensor, ...]
 
 
 def map_state(state: State, function: Callable[[Tensor], Tensor]) -> State:
-    r"""Applies a function to each tensor of a state.
-
-    Args:
-        state (torch.Tensor or tuple): The state.
-        function (callable): The function.
-    """
+    r"""Applies a function to each tensor of a state."""
     if isinstance(state, Tensor):
         return function(state)
     return tuple(function(part) for part in state)
 
 
 def check_relation(nn: PairwiseMLP, hidden_channels: int) -> None:
-    r"""Raises a :class:`ValueError` unless a relation relates states.
-
-    Args:
-        nn (PairwiseMLP): The relation.
-        hidden_channels (int): The width of a state.
-    """
+    r"""Raises a :class:`ValueError` unless a relation relates states."""
     expected = (hidden_channels, hidden_channels)
     if nn.in_channels != expected:
         raise ValueError(
@@ -40,13 +30,7 @@ def check_relation(nn: PairwiseMLP, hidden_channels: int) -> None:
 
 
 def check_rows(x: Tensor, in_channels: int, like: Tensor) -> None:
-    r"""Raises an error unless :obj:`x` is the input of one step.
-
-    Args:
-        x (torch.Tensor): The input, shape :math:`[N, F]`.
-        in_channels (int): The expected width :math:`F`.
-        like (torch.Tensor): A weight that it meets.
-    """
+    r"""Raises an error unless :obj:`x` is the input of one step."""
     if isinstance(x, Tensor) and x.dim() == 3:
         raise ValueError(
             f"'x' must be the input of one step, shape [N, {in_channels}] (got shape "
@@ -59,18 +43,7 @@ def check_tensor(
     state: Tensor, shape: tuple[int, ...], name: str, like: Tensor
 ) -> None:
     r"""Raises an error unless a state is a finite tensor of the right shape, dtype and
-    device.
-
-    Args:
-        state (torch.Tensor): The state.
-        shape (tuple of int): The expected shape.
-        name (str): What it is called in the error.
-        like (torch.Tensor): A weight that it meets.
-
-    Raises:
-        TypeError: If it is no tensor.
-        ValueError: If it does not fit or is not finite.
-    """
+    device."""
     if not isinstance(state, Tensor):
         raise TypeError(f"'{name}' must be a tensor (got {type(state).__name__})")
     if state.shape != shape:
@@ -83,15 +56,7 @@ def check_tensor(
 
 
 def answered_steps(steps: int, last: int | None) -> tuple[int, int]:
-    r"""Returns how many steps go unanswered, and how many last ones are answered.
-
-    Args:
-        steps (int): The number of steps.
-        last (int, optional): How many of them are answered; all by default.
-
-    Raises:
-        ValueError: If there are not so many steps.
-    """
+    r"""Returns how many steps go unanswered, and how many last ones are answered."""
     if last is None:
         return 0, steps
     if not 1 <= last <= steps:

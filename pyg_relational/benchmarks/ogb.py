@@ -1,0 +1,900 @@
+"""All runs of a table: training what is missing, figures, table and picture."""
+
+import shutil
+import statistics
+import sys
+from bisect import bisect_left
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from pathlib import Path
+from typing import Any, Literal
+
+import pytorch_lightning as pl
+import torch
+from pytorch_lightning.callbacks import ProgressBar, Timer
+from torch import Tensor, nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from torch_geometric.data import Data
+from torch_geometric.nn import MLP, GINEConv, MessagePassing
+from torch_geometric.nn.aggr import (
+    Aggregation,
+    DeepSetsAggregation,
+    MeanAggregation,
+    Set2Set,
+    SetTransformerAggregation,
+    SumAggregation,
+)
+from torch_geometric.utils import degree, scatter
+
+from pyg_relational._checks import UsageError, nearest_names
+from pyg_relational._files import write_atomic, write_json
+from pyg_relational.datasets.ogb import (
+    OGBMolecules,
+    folder_at_hand,
+    import_ogb,
+    molecule_sets,
+)
+from pyg_relational.datasets.ogb_hiv import MolHIV
+from pyg_relational.loader import graph_loader
+from pyg_relational.nn.aggr import RelationAggregation, RelationAttentionAggregation
+from pyg_relational.nn.checks import forward_arguments
+from pyg_relational.nn.pairwise import PairwiseMLP
+from pyg_relational.train.callbacks import (
+    AtomicCheckpoints,
+    progress,
+    quiet_lightning,
+    read_checkpoint,
+    save_best_and_last,
+)
+from pyg_relational.train.datamodule import RelationalDataModule
+from pyg_relational.train.fit import (
+    NEXT_START,
+    count_parameters,
+    finished,
+    last_checkpoint,
+)
+from pyg_relational.train.results import table_text
+from pyg_relational.train.run_folder import hardware, versions
+
+# What a run of the benchmark is: its body, readout and budget.
+
+
+BODIES = ("gin", "gcn")
+# In the order of the table.
+READOUTS = {
+    "sum": "sum of the nodes",
+    "mean": "mean of the nodes",
+    "virtual-node": "virtual node in the body, mean of the nodes",
+    "set2set": "Set2Set, 2 steps",
+    "set-transformer": "Set Transformer",
+    "relation": "MLP on all pairs of nodes, sum / number of nodes, MLP",
+    "relation-attention": "MLP on all pairs of nodes, weighted by attention, MLP",
+    "mlp-sum": "control: the MLP on nodes instead of pairs, sum, MLP",
+}
+
+
+@dataclass(frozen=True)
+class Size:
+    """Model and budget, the same for every readout.
+
+    Args:
+        width (int): Channels of the body with the readout `sum`; other readouts have
+            the width with as many parameters in all.
+        heads (int): Attention heads of the readouts that have them.
+        layers (int): Layers of the body.
+        dropout (float): Dropout after every layer.
+        epochs (int): Epochs; the one that validates best is tested.
+        batch_size (int): Graphs a batch.
+        learning_rate (float): Constant learning rate of Adam.
+    """
+
+    width: int
+    heads: int = 4
+    layers: int = 5
+    dropout: float = 0.5
+    epochs: int = 100
+    batch_size: int = 32
+    learning_rate: float = 1e-3
+
+
+SIZES = {
+    "laptop": Size(width=64, heads=2, dropout=0.1, epochs=60),
+    "paper": Size(width=300),
+}
+QUICK = Size(width=32, heads=1, layers=2, epochs=2)
+
+
+@dataclass(frozen=True)
+class Case:
+    """One training run.
+
+    Args:
+        dataset (str): Name of the set of molecules.
+        body (str): `"gin"` or `"gcn"`.
+        readout (str): One of `READOUTS`.
+        seed (int): Seed of weights, dropout and batches.
+        size (Size): Model and budget.
+    """
+
+    dataset: str
+    body: str
+    readout: str
+    seed: int
+    size: Size
+
+    @property
+    def name(self) -> str:
+        """Name of the run's files."""
+        return f"{self.readout}-seed{self.seed}"
+
+
+def choose_size(size: str, epochs: int | None, quick: bool) -> Size:
+    """Returns the size of a name, with another number of epochs where one is given."""
+    chosen = QUICK if quick else SIZES[size]
+    if epochs is None:
+        return chosen
+    if epochs < 1:
+        raise UsageError(f"expected --epochs of at least 1, got {epochs}")
+    return replace(chosen, epochs=epochs)
+
+
+@dataclass(frozen=True)
+class Published:
+    """A published result.
+
+    Args:
+        mean (float): Mean over ten seeds; shares in percent.
+        spread (float, optional): Standard deviation. (default: `None`)
+        read (bool): Whether it was read in a public source, not quoted from memory.
+            (default: `False`)
+    """
+
+    mean: float
+    spread: float | None = None
+    read: bool = False
+
+
+# Hu et al. 2020 (arXiv 2005.00687) and OGB's leaderboard; all of them take the mean of
+# the nodes, bodies are 300 wide whatever the readout.
+SOURCE = "Hu et al. 2020, arXiv 2005.00687"
+PUBLISHED: dict[tuple[str, str, str], Published] = {
+    ("ogbg-molhiv", "gin", "virtual-node"): Published(77.07, 1.49, read=True),
+    ("ogbg-molhiv", "gin", "mean"): Published(75.58, 1.40),
+    ("ogbg-molhiv", "gcn", "mean"): Published(76.06, 0.97),
+    ("ogbg-molesol", "gin", "virtual-node"): Published(0.998),
+    ("ogbg-molesol", "gin", "mean"): Published(1.173),
+    ("ogbg-molesol", "gcn", "mean"): Published(1.114),
+}
+
+
+# Shares are shown in percent.
+SHOWN = {"rmse": ("RMSE", 1, 3), "rocauc": ("ROC-AUC", 100, 2), "ap": ("AP", 100, 2)}
+COLUMNS = ("readout", "width", "parameters", "validation", "test", "published")
+
+
+def table(
+    dataset: str,
+    body: str,
+    size: Size,
+    rows: list[dict[str, Any]],
+    metric: str,
+    note: str,
+) -> dict[str, Any]:
+    """Returns the table of a run."""
+    name, scale, digits = SHOWN[metric]
+    body_rows = []
+    for row in rows:
+        known = PUBLISHED.get((dataset, body, row["readout"]))
+        body_rows.append(
+            [
+                f"{row['readout']}: {READOUTS[row['readout']]}",
+                str(row["channels"]),
+                f"{row['parameters']:,}",
+                *(spread(row[key], scale, digits) for key in ("validation", "test")),
+                "-" if known is None else _published(known, digits),
+            ]
+        )
+    better = "lower" if metric == "rmse" else "higher"
+    number = rows[0]["seeds"]
+    over = "of one seed" if number == 1 else f"and deviation over {number} seeds"
+    caption = (
+        f"{dataset}, {body.upper()} body, {name} of OGB's evaluator ({better} is "
+        f"better), mean {over}, epoch of the best validation; {size.layers} layers, "
+        f"dropout {size.dropout}, {size.epochs} epochs, batches of {size.batch_size}. "
+        f"The width is the one with as many parameters as `sum` has with {size.width}. "
+        f"{note}"
+    )
+    if any((dataset, body, row["readout"]) in PUBLISHED for row in rows):
+        caption += (
+            f" Published: {SOURCE}, width 300 whatever the readout, 5 layers, dropout "
+            "0.5, 100 epochs, 10 seeds; (m): quoted from memory."
+        )
+    return {
+        "columns": [*COLUMNS[:3], *(f"{c} {name}" for c in COLUMNS[3:5]), COLUMNS[5]],
+        "rows": body_rows,
+        "caption": caption,
+    }
+
+
+def summary(figures: dict[str, Any]) -> str:
+    """Return the table of a run as text."""
+    return table_text(figures["table"])
+
+
+def spread(value: dict[str, float | None], scale: float, digits: int) -> str:
+    """Returns a mean with its standard deviation, where there is one."""
+    mean, deviation = value["mean"], value["deviation"]
+    assert mean is not None
+    text = f"{scale * mean:.{digits}f}"
+    return text if deviation is None else f"{text} ± {scale * deviation:.{digits}f}"
+
+
+def draw(path: Path, figures: dict[str, Any]) -> None:
+    """Draw the test score of every readout with its standard deviation over seeds, the
+    seeds as small dots and published figures beside them."""
+    from matplotlib.figure import Figure
+
+    name, scale, _ = SHOWN[figures["metric"]]
+    rows = figures["rows"]
+    figure = Figure(figsize=(7.5, 1.2 + 0.45 * len(rows)), layout="constrained")
+    ax = figure.subplots()
+    for place, row in enumerate(rows):
+        seeds = [
+            scale * run["test"]
+            for run in figures["runs"]
+            if run["settings"]["readout"] == row["readout"]
+        ]
+        ax.plot(seeds, [place] * len(seeds), ".", color="#9ecae1", zorder=1)
+        ax.errorbar(
+            scale * row["test"]["mean"],
+            place,
+            xerr=scale * (row["test"]["deviation"] or 0.0),
+            fmt="o",
+            color="#d62728" if row["readout"].startswith("relation") else "#1f77b4",
+            capsize=4,
+        )
+        key = (figures["dataset"], figures["body"], row["readout"])
+        known = PUBLISHED.get(key)
+        if known is not None:
+            ax.errorbar(
+                known.mean, place, xerr=known.spread, fmt="D", color="grey", alpha=0.6
+            )
+    ax.set_yticks(range(len(rows)), [row["readout"] for row in rows])
+    ax.invert_yaxis()
+    ax.grid(alpha=0.3)
+    ax.set_xlabel(f"test {name}, mean and standard deviation over seeds (◇ published)")
+    ax.set_title(f"{figures['dataset']}, {figures['body'].upper()} body")
+    write_atomic(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+
+
+def _published(known: Published, digits: int) -> str:
+    text = f"{known.mean:.{digits}f}"
+    if known.spread is not None:
+        text += f" ± {known.spread:.{digits}f}"
+    return text if known.read else f"{text} (m)"
+
+
+# The bodies: what makes a vector of each atom, after OGB's examples.
+
+
+class BondGCNConv(MessagePassing):
+    r"""Graph convolution with the bonds in its messages.
+
+    .. math::
+        \mathbf{h}_i = \sum_{j \in \mathcal{N}(i)} \frac{1}{\sqrt{d_i d_j}}
+        \mathrm{ReLU}(\mathbf{W} \mathbf{x}_j + \mathbf{e}_{ji}) + \frac{1}{d_i}
+        \mathrm{ReLU}(\mathbf{W} \mathbf{x}_i + \mathbf{r})
+
+    with :math:`d` the number of neighbours plus one.
+
+    Args:
+        channels (int): The width of nodes and bonds.
+
+    Shapes:
+        - **input:** nodes :math:`(N, F)`, edges :math:`(2, E)`, bonds :math:`(E, F)`
+        - **output:** :math:`(N, F)`
+    """
+
+    def __init__(self, channels: int) -> None:
+        super().__init__(aggr="add")
+        self.lin = nn.Linear(channels, channels)
+        self.root = nn.Parameter(torch.randn(channels))
+
+    def forward(self, x: Tensor, edge_index: Tensor, edge_attr: Tensor) -> Tensor:
+        r"""Runs the forward pass."""
+        x = self.lin(x)
+        count = degree(edge_index[0], x.size(0), x.dtype) + 1
+        norm = count.rsqrt()
+        norm = norm[edge_index[0]] * norm[edge_index[1]]
+        out = self.propagate(edge_index, x=x, edge_attr=edge_attr, norm=norm)
+        return out + (x + self.root).relu() / count.unsqueeze(1)
+
+    def message(self, x_j: Tensor, edge_attr: Tensor, norm: Tensor) -> Tensor:
+        return norm.unsqueeze(1) * (x_j + edge_attr).relu()
+
+
+class MoleculeBody(nn.Module):
+    r"""Embeds atoms, then convolves: each layer embeds the bonds anew and is followed
+    by batch normalisation, ReLU (not the last) and dropout.
+
+    Args:
+        kind (str): :obj:`"gin"` or :obj:`"gcn"`.
+        channels (int): The width of a node.
+        layers (int): The number of layers.
+        dropout (float): Dropout after every layer.
+        virtual_node (bool): Between two layers each graph's nodes are summed into a
+            vector, which an MLP changes and all its nodes are given.
+            (default: :obj:`False`)
+
+    Shapes:
+        - **input:** atoms :math:`(N, 9)`, edges :math:`(2, E)`, bonds :math:`(E, 3)`,
+          graph of each atom :math:`(N)`
+        - **output:** :math:`(N, F)`
+    """
+
+    def __init__(
+        self,
+        kind: str,
+        channels: int,
+        layers: int,
+        dropout: float,
+        virtual_node: bool = False,
+    ) -> None:
+        super().__init__()
+        encoders = import_ogb("ogb.graphproppred.mol_encoder")
+        self.dropout = dropout
+        self.atoms = encoders.AtomEncoder(channels)
+        self.bonds = nn.ModuleList(
+            encoders.BondEncoder(channels) for _ in range(layers)
+        )
+        self.convs = nn.ModuleList(_conv(kind, channels) for _ in range(layers))
+        self.norms = nn.ModuleList(nn.BatchNorm1d(channels) for _ in range(layers))
+        self.start: nn.Parameter | None = None
+        self.updates = nn.ModuleList()
+        if virtual_node:
+            self.start = nn.Parameter(torch.zeros(channels))
+            self.updates.extend(_virtual_mlp(channels) for _ in range(layers - 1))
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor,
+        batch: Tensor,
+        batch_size: int,
+    ) -> Tensor:
+        r"""Runs the forward pass."""
+        h = self.atoms(x)
+        shared = None if self.start is None else self.start.expand(batch_size, -1)
+        last = len(self.convs) - 1
+        for number, conv in enumerate(self.convs):
+            if shared is not None:
+                h = h + shared[batch]
+            before, bonds = h, self.bonds[number](edge_attr)
+            h = self.norms[number](conv(before, edge_index, bonds))
+            if number < last:
+                h = h.relu()
+            h = functional.dropout(h, self.dropout, self.training)
+            if shared is not None and number < last:
+                met = scatter(before, batch, 0, batch_size, "sum") + shared
+                shared = self.updates[number](met)
+                shared = functional.dropout(shared, self.dropout, self.training)
+        return h
+
+
+def _conv(kind: str, channels: int) -> nn.Module:
+    if kind == "gcn":
+        return BondGCNConv(channels)
+    hidden = 2 * channels
+    mlp = nn.Sequential(
+        nn.Linear(channels, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, channels),
+    )
+    return GINEConv(mlp, train_eps=True)
+
+
+def _virtual_mlp(channels: int) -> nn.Module:
+    hidden = 2 * channels
+    return nn.Sequential(
+        nn.Linear(channels, hidden),
+        nn.BatchNorm1d(hidden),
+        nn.ReLU(),
+        nn.Linear(hidden, channels),
+        nn.BatchNorm1d(channels),
+        nn.ReLU(),
+    )
+
+
+# How far the number of parameters may be from that of the readout `sum`.
+TOLERANCE = 0.05
+
+
+class MoleculeModel(nn.Module):
+    r"""A graph network with a readout.
+
+    The body's vectors of a molecule's atoms become one by the readout, and the answers
+    by a linear layer; of `relation`, `relation-attention` and `mlp-sum` by an MLP with
+    one hidden layer, the outer function of relation networks.
+
+    Args:
+        body (str): :obj:`"gin"` or :obj:`"gcn"`.
+        readout (str): One of :obj:`READOUTS`.
+        channels (int): The width of all layers.
+        num_tasks (int): The number of answers.
+        size (Size): Layers and dropout.
+
+    Shapes:
+        - **input:** as for :class:`MoleculeBody`
+        - **output:** :math:`(B, T)`
+    """
+
+    def __init__(
+        self, body: str, readout: str, channels: int, num_tasks: int, size: Size
+    ) -> None:
+        super().__init__()
+        self.body = MoleculeBody(
+            body, channels, size.layers, size.dropout, readout == "virtual-node"
+        )
+        self.readout = build_readout(readout, channels, size.heads)
+        if readout in ("relation", "relation-attention", "mlp-sum"):
+            widths = [channels, channels, num_tasks]
+            self.head: nn.Module = MLP(widths, norm=None)
+        else:
+            width = 2 * channels if readout == "set2set" else channels
+            self.head = nn.Linear(width, num_tasks)
+
+    def forward(
+        self,
+        x: Tensor,
+        edge_index: Tensor,
+        edge_attr: Tensor,
+        batch: Tensor,
+        batch_size: int,
+    ) -> Tensor:
+        r"""Runs the forward pass."""
+        h = self.body(x, edge_index, edge_attr, batch, batch_size)
+        return self.head(self.readout(h, index=batch, dim_size=batch_size))
+
+
+class RelationPerNode(Aggregation):
+    r"""Sums a relation over all pairs of a set, divided by the number of its nodes.
+
+    .. math::
+        \mathbf{x}^{\prime}_s = \frac{1}{|s|} \sum_{i, j \in s}
+        g(\mathbf{x}_i, \mathbf{x}_j)
+
+    Divided so that a relation that does not look at one end is a sum over nodes: the
+    control `mlp-sum` is that case. The plain sum grows with the square of the size.
+
+    Args:
+        nn (PairwiseMLP): The relation :math:`g`.
+
+    Shapes:
+        - **input:** nodes :math:`(N, F)`, set of each node :math:`(N)`
+        - **output:** :math:`(B, F_{out})`
+    """
+
+    def __init__(self, nn: PairwiseMLP) -> None:
+        super().__init__()
+        self.relation = RelationAggregation(nn, reduce="mean")
+
+    def forward(
+        self,
+        x: Tensor,
+        index: Tensor | None = None,
+        ptr: Tensor | None = None,
+        dim_size: int | None = None,
+        dim: int = -2,
+        max_num_elements: int | None = None,
+    ) -> Tensor:
+        r"""Runs the forward pass."""
+        assert index is not None
+        # Over |s| squared pairs, so that this is the sum divided by |s|.
+        mean = self.relation(x, index, dim_size=dim_size)
+        return mean * degree(index, dim_size, mean.dtype).unsqueeze(1)
+
+
+def build_readout(name: str, channels: int, heads: int) -> Aggregation:
+    """Returns the readout of a name."""
+    if name == "sum":
+        return SumAggregation()
+    if name in ("mean", "virtual-node"):
+        return MeanAggregation()
+    if name == "set2set":
+        return Set2Set(channels, processing_steps=2)
+    if name == "set-transformer":
+        return SetTransformerAggregation(channels, heads=heads)
+    if name == "mlp-sum":
+        return DeepSetsAggregation(MLP([channels, channels, channels], norm=None))
+    if name == "relation":
+        nn = PairwiseMLP(channels, [channels, channels], plain_last=True)
+        return RelationPerNode(nn)
+    assert name == "relation-attention"
+    nn = PairwiseMLP(channels, [channels, channels], plain_last=True)
+    return RelationAttentionAggregation(channels, channels // heads, heads, nn=nn)
+
+
+@cache
+def matched_width(body: str, readout: str, num_tasks: int, size: Size) -> int:
+    """Returns the width with which a model has as many parameters as with `sum`.
+
+    The rule: all layers of body, readout and head have one width; it is that of the
+    size for `sum`, and else the one whose number of parameters is nearest, among
+    multiples of the number of heads where a readout has heads."""
+    wanted = _parameters(body, "sum", size.width, num_tasks, size)
+    step = size.heads if readout in ("set-transformer", "relation-attention") else 1
+    widths = range(step, size.width + step, step)
+
+    def count(width: int) -> int:
+        return _parameters(body, readout, width, num_tasks, size)
+
+    above = bisect_left(widths, wanted, key=count)
+    near = widths[max(0, above - 1) : above + 1]
+    best = min(near, key=lambda width: abs(count(width) - wanted))
+    if abs(count(best) - wanted) > TOLERANCE * wanted:
+        raise RuntimeError(
+            f"No width gives {readout!r} within {TOLERANCE:.0%} of {wanted:,} "
+            f"parameters; the nearest, {best}, has {count(best):,}."
+        )
+    return best
+
+
+@cache
+def _parameters(body: str, readout: str, width: int, num_tasks: int, size: Size) -> int:
+    with torch.device("meta"):
+        return count_parameters(MoleculeModel(body, readout, width, num_tasks, size))
+
+
+# Metrics of which less is better.
+ERRORS = ("rmse",)
+
+
+class MoleculeModule(pl.LightningModule):
+    """Trains a model on the labels that are there, with the loss of OGB's examples, and
+    scores each split as a whole by OGB's evaluator.
+
+    Args:
+        model (nn.Module): Answers with a row for each molecule.
+        dataset (str): Name of the set, as the evaluator knows it.
+        task_type (str): `"regression"` or `"binary classification"`.
+        eval_metric (str): The metric of the evaluator.
+        learning_rate (float): Constant learning rate of Adam.
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        dataset: str,
+        task_type: str,
+        eval_metric: str,
+        learning_rate: float,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.regression = task_type == "regression"
+        self.metric = eval_metric
+        self.mode = "min" if eval_metric in ERRORS else "max"
+        self.learning_rate = learning_rate
+        self.evaluator = import_ogb("ogb.graphproppred").Evaluator(dataset)
+        self.answers: list[tuple[Tensor, Tensor]] = []
+        self.curve: list[float] = []
+        self.score = float("nan")
+
+    def training_step(self, batch: Data) -> Tensor:
+        """Return the loss of a batch."""
+        out = self.model(**forward_arguments(self.model, batch))
+        known = ~batch.y.isnan()
+        answers, y = out[known], batch.y[known].to(out.dtype)
+        if self.regression:
+            value = functional.mse_loss(answers, y)
+        else:
+            value = functional.binary_cross_entropy_with_logits(answers, y)
+        self.log("train/loss", value, batch_size=batch.num_graphs, prog_bar=True)
+        return value
+
+    def validation_step(self, batch: Data) -> None:
+        """Keep the answers to a batch."""
+        self._keep(batch)
+
+    def test_step(self, batch: Data) -> None:
+        """Keep the answers to a batch."""
+        self._keep(batch)
+
+    def on_validation_epoch_end(self) -> None:
+        """Score and log the validation split."""
+        self.curve.append(self._evaluate())
+        self.log(f"val/{self.metric}", self.curve[-1], prog_bar=True)
+
+    def on_test_epoch_end(self) -> None:
+        """Score the split, which `score` then holds."""
+        self.score = self._evaluate()
+
+    def configure_optimizers(self) -> torch.optim.Optimizer:
+        """Return Adam with a constant learning rate."""
+        return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Add what is not part of the weights."""
+        checkpoint["curve"] = self.curve
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Take up what is not part of the weights."""
+        self.curve = list(checkpoint["curve"])
+
+    def _keep(self, batch: Data) -> None:
+        out = self.model(**forward_arguments(self.model, batch))
+        self.answers.append((batch.y.cpu(), out.detach().float().cpu()))
+
+    def _evaluate(self) -> float:
+        y, out = (torch.cat(rows) for rows in zip(*self.answers, strict=True))
+        self.answers = []
+        score = self.evaluator.eval({"y_true": y, "y_pred": out})
+        return float(score[self.metric])
+
+
+class MoleculeDataModule(RelationalDataModule):
+    """The splits of a set, without a last training batch of a single molecule: batch
+    normalisation cannot learn from one row."""
+
+    def train_loader(self) -> DataLoader:
+        """Return shuffled batches of the training split."""
+        split = self.dataset("train")
+        alone = len(split) % self.batch_size == 1
+        return graph_loader(split, self.batch_size, shuffle=True, drop_last=alone)
+
+
+# One training run, and what is kept of it.
+
+
+def load_data(dataset: str, root: str, batch_size: int) -> MoleculeDataModule:
+    """Returns the splits of a set of molecules.
+
+    `ogbg-molhiv` is rebuilt from its SMILES where OGB's own folder is not at hand."""
+    if dataset == MolHIV.name and folder_at_hand(dataset, root) is None:
+        folder = str(Path(root, "molhiv"))
+        data = MoleculeDataModule(MolHIV, folder, {}, batch_size)
+    else:
+        data = MoleculeDataModule(OGBMolecules, root, {"name": dataset}, batch_size)
+    data.setup()
+    return data
+
+
+def run_case(
+    case: Case, data: MoleculeDataModule, folder: Path, accelerator: str
+) -> dict[str, Any]:
+    """Trains and tests a model, or returns what an earlier call wrote.
+
+    A finished run is `<readout>-seed<seed>.json` in the folder. One that was killed
+    goes on where it was saved."""
+    path = folder / f"{case.name}.json"
+    settings = settings_of(case)
+    kept = finished(path, settings)
+    if kept is not None:
+        return kept
+    pl.seed_everything(case.seed, workers=True, verbose=False)
+    train = data.dataset("train")
+    channels = matched_width(case.body, case.readout, train.num_tasks, case.size)
+    module = MoleculeModule(
+        MoleculeModel(case.body, case.readout, channels, train.num_tasks, case.size),
+        case.dataset,
+        train.task_type,
+        train.eval_metric,
+        case.size.learning_rate,
+    )
+    checkpoints = folder / "checkpoints" / case.name
+    last = last_checkpoint(checkpoints, settings)
+    timer = Timer(verbose=False)
+    with quiet_lightning():
+        trainer = _trainer(case, module, checkpoints, timer, accelerator)
+        trainer.fit(module, data, ckpt_path=last, weights_only=True)
+        if trainer.interrupted:
+            raise KeyboardInterrupt
+        best = read_checkpoint(checkpoints / "best.ckpt", NEXT_START)
+        module.load_state_dict(best["state_dict"])
+        trainer.test(module, data, verbose=False)
+    choose = min if module.mode == "min" else max
+    figures = {
+        "settings": settings,
+        "metric": module.metric,
+        "validation": choose(module.curve),
+        "test": module.score,
+        "best_epoch": module.curve.index(choose(module.curve)) + 1,
+        "parameters": count_parameters(module.model),
+        "channels": channels,
+        "seconds": round(timer.time_elapsed("train"), 1),
+        "curve": module.curve,
+        "data": type(train).__name__,
+        "versions": versions(),
+        "hardware": hardware(trainer.strategy.root_device.type),
+    }
+    write_json(path, figures)
+    shutil.rmtree(checkpoints)
+    return figures
+
+
+def settings_of(case: Case) -> dict[str, Any]:
+    """Returns what has to be the same for two runs to be the same."""
+    return {**vars(case), "size": dict(vars(case.size))}
+
+
+def _trainer(
+    case: Case, module: MoleculeModule, folder: Path, timer: Timer, accelerator: str
+) -> pl.Trainer:
+    monitor = f"val/{module.metric}"
+    saved = save_best_and_last(folder, monitor, module.mode)
+    bar = progress(monitor)
+    return pl.Trainer(
+        accelerator=accelerator,
+        devices=1,
+        max_epochs=case.size.epochs,
+        num_sanity_val_steps=0,
+        logger=False,
+        callbacks=[timer, bar, *saved],
+        plugins=[AtomicCheckpoints()],
+        enable_progress_bar=isinstance(bar, ProgressBar),
+        enable_model_summary=False,
+        default_root_dir=folder,
+    )
+
+
+RUNS = Path("runs/benchmark-ogb")
+RECORDS = Path("examples/results")
+
+
+def run(
+    dataset: str = "ogbg-molesol",
+    readouts: list[str] | None = None,
+    seeds: int = 3,
+    body: Literal["gin", "gcn"] = "gin",
+    size: Literal["laptop", "paper"] = "laptop",
+    epochs: int | None = None,
+    root: str = "datasets/ogb",
+    accelerator: Literal["auto", "cpu", "gpu"] = "auto",
+    threads: int | None = None,
+    quick: bool = False,
+    record: bool = False,
+) -> dict[str, Any]:
+    """Compares readouts of graph networks on a set of OGB's molecules, with equally
+    many parameters, the epoch that validates best, and OGB's evaluator.
+
+    Every finished run is kept in `runs/benchmark-ogb/<dataset>-<body>-<size>`: the
+    same command goes on where it was stopped, and further readouts or seeds add to it.
+    The figures of all are written there as `<dataset>-<body>-<size>.json` and `.png`.
+
+    Args:
+        dataset (str): Name of the set. (default: `"ogbg-molesol"`)
+        readouts (list[str], optional): Readouts; all by default. (default: `None`)
+        seeds (int): Number of seeds, from 0 on. (default: `3`)
+        body (str): `"gin"` or `"gcn"`. (default: `"gin"`)
+        size (str): `"laptop"` (narrow, few epochs) or `"paper"`, as OGB's examples.
+            (default: `"laptop"`)
+        epochs (int, optional): Epochs instead of those of the size. (default: `None`)
+        root (str): Folder of the sets. (default: `"datasets/ogb"`)
+        accelerator (str): Where to compute. (default: `"auto"`)
+        threads (int, optional): CPU threads; as torch chooses by default.
+            (default: `None`)
+        quick (bool): A tiny model, two epochs. (default: `False`)
+        record (bool): Write the figures to `examples/results`, the recorded figures.
+            (default: `False`)
+
+    Returns:
+        dict[str, Any]: The figures, as in the file.
+
+    Raises:
+        UsageError: A name is unknown, a number is too small, or data are missing or
+            damaged.
+    """
+    chosen = choose_size(size, epochs, quick)
+    names = _check(dataset, readouts, seeds, threads)
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads or before)
+    label: str = "quick" if quick else size
+    if epochs is not None:
+        label += f"-{epochs}epochs"
+    name = f"{dataset}-{body}-{label}"
+    folder = RUNS / name
+    try:
+        cases = [
+            Case(dataset, body, readout, seed, chosen)
+            for readout in names
+            for seed in range(seeds)
+        ]
+        runs = _run_all(cases, folder, root, accelerator)
+    finally:
+        torch.set_num_threads(before)
+    kind = runs[-1]["hardware"]
+    options: dict[str, Any] = {"dataset": dataset}
+    options |= {"readouts": " ".join(names), "seeds": seeds, "body": body}
+    options |= {"size": size}
+    if epochs is not None:
+        options["epochs"] = epochs
+    words = [f"--{option} {value}" for option, value in options.items()]
+    words += ["--quick"] * quick
+    command = " ".join(["pyg-relational benchmark ogb", *words])
+    rows = [_row(readout, runs) for readout in names]
+    where = kind.get("accelerator") or f"{kind['threads']} threads, {kind['processor']}"
+    note = f"{where}. `{command}`"
+    figures = {
+        "table": table(dataset, body, chosen, rows, runs[0]["metric"], note),
+        "command": command,
+        "versions": versions(),
+        "hardware": kind,
+        "dataset": dataset,
+        "body": body,
+        "size": dict(vars(chosen)),
+        "metric": runs[0]["metric"],
+        "rows": rows,
+        "runs": runs,
+    }
+    target = RECORDS if record else folder
+    target.mkdir(parents=True, exist_ok=True)
+    write_json(target / f"{name}.json", figures)
+    draw(target / f"{name}.png", figures)
+    return figures
+
+
+def _check(
+    dataset: str, readouts: Sequence[str] | None, seeds: int, threads: int | None
+) -> list[str]:
+    """The readouts, each once."""
+    if dataset not in molecule_sets():
+        hint = nearest_names(dataset, molecule_sets())
+        raise UsageError(f"unknown dataset '{dataset}'; {hint}")
+    for name in readouts or ():
+        if name not in READOUTS:
+            hint = nearest_names(name, READOUTS)
+            raise UsageError(f"unknown readout '{name}'; {hint}")
+    for option, number in (("seeds", seeds), ("threads", threads)):
+        if number is not None and number < 1:
+            raise UsageError(f"expected --{option} of at least 1, got {number}")
+    return list(dict.fromkeys(readouts or READOUTS))
+
+
+def _run_all(
+    cases: list[Case], folder: Path, root: str, accelerator: str
+) -> list[dict[str, Any]]:
+    from pyg_relational.train.fit import finished
+
+    folder.mkdir(parents=True, exist_ok=True)
+    data, runs = None, []
+    for number, case in enumerate(cases, start=1):
+        place = f"{number}/{len(cases)} {case.name}"
+        figures = finished(folder / f"{case.name}.json", settings_of(case))
+        if figures is not None:
+            place += " (kept)"
+        else:
+            print(f"{place} ...", file=sys.stderr, flush=True)
+            if data is None:
+                data = load_data(case.dataset, root, case.size.batch_size)
+            figures = run_case(case, data, folder, accelerator)
+        shown = ", ".join(f"{key} {figures[key]:.4f}" for key in ("validation", "test"))
+        print(
+            f"{place}: {figures['metric']} {shown}; {figures['parameters']:,} "
+            f"parameters, {figures['seconds']:.0f} s",
+            file=sys.stderr,
+            flush=True,
+        )
+        runs.append(figures)
+    return runs
+
+
+def _row(readout: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
+    own = [run for run in runs if run["settings"]["readout"] == readout]
+    row: dict[str, Any] = {
+        "readout": readout,
+        "seeds": len(own),
+        "parameters": own[0]["parameters"],
+        "channels": own[0]["channels"],
+        "seconds": statistics.mean(run["seconds"] for run in own),
+    }
+    for split in ("validation", "test"):
+        values = [run[split] for run in own]
+        row[split] = {
+            "mean": statistics.mean(values),
+            "deviation": statistics.stdev(values) if len(values) > 1 else None,
+        }
+    return row

@@ -1,5 +1,0 @@
-"""Generating, storing and training on more scenes than have to fit into memory."""
-
-from pyg_relational.benchmarks.on_disk.benchmark import run, summary
-
-__all__ = ["run", "summary"]

@@ -1,0 +1,1 @@
+"""NetworkX scenes as training data, and back."""
