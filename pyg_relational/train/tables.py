@@ -195,8 +195,10 @@ def update_pages(patterns: Sequence[str], records: Path, check: bool) -> list[st
     files = sorted(records.glob("*.json"), key=lambda path: path.stem)
     recorded = {path.stem: read_json(path) for path in files}
     place: dict[str, str] = {}
+    heading: dict[str, str] = {}
     for page, text in texts.items():
-        for name in (match["name"] for match in TABLE.finditer(text)):
+        for match in TABLE.finditer(text):
+            name = match["name"]
             if name not in recorded:
                 raise UsageError(
                     f"'{page}' shows table '{name}', {records} has no record"
@@ -207,6 +209,8 @@ def update_pages(patterns: Sequence[str], records: Path, check: bool) -> list[st
                     "leave one"
                 )
             place[name] = page
+            above = re.findall(r"^#+ (.+)$", text[: match.start()], re.MULTILINE)
+            heading[name] = _anchor(above[-1]) if above else ""
     within = {name: _table_of(name, place, recorded) for name in recorded}
     for name, table in within.items():
         if table is None:
@@ -253,13 +257,13 @@ def update_pages(patterns: Sequence[str], records: Path, check: bool) -> list[st
                 raise UsageError(
                     f"'{page}' shows the headline of '{name}', {records} has no record"
                 )
-            title, shown_in = (
-                recorded[name].get("recipe", name),
-                place[str(within[name])],
-            )
-            if shown_in != page:
-                target = Path(os.path.relpath(shown_in, Path(page).parent))
-                title = f"[{title}]({target.as_posix()})"
+            table = str(within[name])
+            target = heading[table]
+            if place[table] != page:
+                file = os.path.relpath(place[table], Path(page).parent)
+                target = Path(file).as_posix() + target
+            title = recorded[name].get("recipe", name)
+            title = f"[{title}]({target})" if target else title
             lines += [f"| {title}: {' | '.join(row)} |" for row in headlines[name]]
         return "\n".join([*lines, match[3]])
 
@@ -271,6 +275,11 @@ def update_pages(patterns: Sequence[str], records: Path, check: bool) -> list[st
     for page, after in () if check else differ.items():
         _write(page, after)
     return list(differ)
+
+
+def _anchor(heading: str) -> str:
+    """Return how a Markdown link names a heading."""
+    return "#" + re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
 def _write(page: str, text: str) -> None:
