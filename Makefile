@@ -29,7 +29,7 @@ lint: $(STAMP)  ## Style, types, import direction, results tables.
 	$(BIN)/lint-imports
 	$(BIN)/pyg-relational tables --check
 
-tables: $(STAMP)  ## Render examples/results/*.json into the README.
+tables: $(STAMP)  ## Render examples/results/*.json into README, cards and results page.
 	$(BIN)/pyg-relational tables
 
 bench: $(STAMP)  ## Measure the operators against their alternatives.

@@ -92,7 +92,8 @@ def check_aligned(target_ptr: Tensor, source_ptr: Tensor) -> None:
 def check_layers(
     layers: Sequence[tuple[Tensor, Tensor | None]], x: Tensor, name: str
 ) -> int:
-    r"""Raises a :class:`ValueError` unless each layer takes what the one before gives."""
+    r"""Raises a :class:`ValueError` unless each layer takes what the one before
+    gives."""
     width = x.size(1)
     for k, (weight, bias) in enumerate(layers):
         if (

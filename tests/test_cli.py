@@ -98,10 +98,14 @@ def test_train_evaluate_predict_record(
     assert main(["explain", "runs/tiny-relation-seed1", "none.json"]) == 2
     assert "none.json" in capsys.readouterr().err
 
-    Path("README.md").write_text("<!-- table:tiny -->\n<!-- /table:tiny -->\n")
-    assert main(["tables", "--check", "--records", "records"]) == 1
-    assert main(["tables", "--records", "records"]) == 0
-    assert main(["tables", "--check", "--records", "records"]) == 0
+    places = ["<!-- table:tiny -->", "<!-- /table:tiny -->"]
+    places += ["<!-- headlines -->", "<!-- /headlines -->", ""]
+    Path("results.md").write_text("\n".join(places))
+    tables = ["tables", "--records", "records", "--pages", "results.md"]
+    assert main([*tables, "--check"]) == 1
+    assert "'results.md' differs" in capsys.readouterr().err
+    assert main(tables) == 0
+    assert main([*tables, "--check"]) == 0
 
 
 def test_options_from_a_file(
@@ -142,7 +146,7 @@ def test_options_from_a_file(
         (["evaluate", "missing"], "'missing' is not a run folder"),
         (["predict", "missing", "scene.json"], "'missing' is not a run folder"),
         (["benchmark", "generat"], "did you mean 'generate'"),
-        (["tables", "--readme", "missing.md"], "cannot read 'missing.md'"),
+        (["tables", "--pages", "missing.md"], "cannot read 'missing.md'"),
     ],
 )
 def test_errors_are_one_line(

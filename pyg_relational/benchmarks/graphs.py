@@ -168,7 +168,8 @@ def step_range(task: str, model: str) -> tuple[int, int]:
 def choose_names(
     option: str, names: Sequence[str] | None, known: Sequence[str]
 ) -> tuple[str, ...]:
-    """Returns the names, each once and in the order of the known ones; all by default."""
+    """Returns the names, each once and in the order of the known ones; all by
+    default."""
     for name in names or ():
         if name not in known:
             hint = nearest_names(name, known)

@@ -52,7 +52,8 @@ class Watch(Callback):
 
 
 def train(steps: int, seed: int, quick: bool) -> dict[str, Any]:
-    """Return the losses of all steps, seconds a step and the test scores before them."""
+    """Return the losses of all steps, seconds a step and the test scores before
+    them."""
     pl.seed_everything(seed, workers=True, verbose=False)
     channels = CHANNELS[quick]
     model = RelationNetwork(NODE_NUMBERS, 2, channels, channels)

@@ -103,7 +103,8 @@ def run(
 def roll_out(
     model: nn.Module, samples: list[Data], frame_time: float, frames: int
 ) -> dict[str, Array]:
-    """Returns relative errors of the energy, and how far the model is from the truth."""
+    """Returns relative errors of the energy, and how far the model is from the
+    truth."""
     (batch,) = DataLoader(samples, batch_size=len(samples))
     before = model.horizon
     model.horizon = frames  # type: ignore[assignment]

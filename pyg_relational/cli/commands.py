@@ -237,14 +237,15 @@ def explain_command(options: Options, argv: list[str]) -> int:
 
 
 def tables_command(options: Options, argv: list[str]) -> int:
-    """Render the recorded figures; with ``--check`` return 1 if the README differs."""
-    from pyg_relational.train.results import update_readme
+    """Render the recorded figures; with ``--check`` return 1 if a page differs."""
+    from pyg_relational.train.results import update_pages
 
-    readme, records = Path(options["readme"]), Path(options["records"])
-    same = update_readme(readme, records, options["check"])
-    if options["check"] and not same:
+    check, records = options["check"], Path(options["records"])
+    differ = update_pages(options["pages"], records, check)
+    if check and differ:
+        pages = ", ".join(f"'{page}'" for page in differ)
         print(
-            f"{PROGRAM}: '{readme}' differs from '{records}'; run `{PROGRAM} tables`",
+            f"{PROGRAM}: {pages} differs from '{records}'; run `{PROGRAM} tables`",
             file=sys.stderr,
         )
         return 1

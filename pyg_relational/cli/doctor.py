@@ -52,7 +52,8 @@ class Check:
 
 
 def diagnose(device: str = "cpu") -> tuple[str, bool]:
-    """Returns a report in Markdown, without paths, and whether all operators are right."""
+    """Returns a report in Markdown, without paths, and whether all operators are
+    right."""
     checks = self_check(device)
     lines = ["| what | found |", "|---|---|"]
     rows = {**_versions(), **_extras(), **_machine(), **_folders()}

@@ -297,14 +297,21 @@ def _explain_parser() -> Parser:
 
 def _tables_parser() -> Parser:
     parser = Parser(
-        description="Render the recorded figures into the README.", allow_abbrev=False
+        description="Render the recorded figures into Markdown pages.",
+        allow_abbrev=False,
     )
     parser.add_argument(
         "--check",
         action="store_true",
-        help="change nothing; exit with 1 if the README differs",
+        help="change nothing; exit with 1 if a page differs",
     )
-    parser.add_argument("--readme", type=str, default="README.md", help="the README")
+    parser.add_argument(
+        "--pages",
+        type=str,
+        nargs="+",
+        default=["README.md", "datasets/*/README.md", "examples/results/README.md"],
+        help="the pages, as glob patterns",
+    )
     parser.add_argument(
         "--records",
         type=str,

@@ -127,7 +127,8 @@ def _ids_by_order(filled: Mapping[int, Data]) -> tuple[Tensor, Tensor]:
 
 
 def edge_features(snapshot: Data) -> Tensor | None:
-    """Returns the features of a snapshot's edges, `[E, D]`, or its weights, `[E, 1]`."""
+    """Returns the features of a snapshot's edges, `[E, D]`, or its weights, `[E,
+    1]`."""
     value = snapshot.get("edge_attr")
     value = snapshot.get("edge_weight") if value is None else value
     if value is None:

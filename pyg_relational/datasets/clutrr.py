@@ -467,7 +467,8 @@ def sequence_rows(
 def with_reversed_edges(
     rows: dict[str, Tensor], counts: dict[str, Tensor]
 ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Adds each edge in the other direction; its type follows those of edges as told."""
+    """Adds each edge in the other direction; its type follows those of edges as
+    told."""
     edges, told = rows["edge_index"], rows["edge_attr"]
     # [2, E] -> [2, E, 2] -> [2, 2 E]: each edge is followed by its reverse.
     both = torch.stack([edges, edges.flip(0)], dim=2).flatten(1)

@@ -100,7 +100,8 @@ def unzip(path: Path, folder: Path, max_bytes: int = MAX_UNPACKED_BYTES) -> None
 
 @contextmanager
 def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Opens a zip archive for reading, and says which file is damaged where that fails."""
+    """Opens a zip archive for reading, and says which file is damaged where that
+    fails."""
     try:
         with zipfile.ZipFile(path) as archive:
             yield archive

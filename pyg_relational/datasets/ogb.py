@@ -52,7 +52,8 @@ def folder_at_hand(name: str, root: str | Path) -> Path | None:
 
 
 def find_folder(name: str, root: str | Path, facts: Mapping[str, str]) -> Path:
-    """Returns the folder of a set below `root`, after a copy or a download if needed."""
+    """Returns the folder of a set below `root`, after a copy or a download if
+    needed."""
     target = Path(root, name.replace("-", "_"))
     found = folder_at_hand(name, root)
     if found is not None and found.parent == Path(root):

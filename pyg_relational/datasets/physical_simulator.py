@@ -149,7 +149,8 @@ def _run(
 
 
 def mirror(position: Array, velocity: Array, box: float) -> None:
-    """Folds straight paths back into the box, in place, however often they met a wall."""
+    """Folds straight paths back into the box, in place, however often they met a
+    wall."""
     outside = np.abs(position) > box
     if not outside.any():
         return

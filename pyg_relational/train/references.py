@@ -252,7 +252,8 @@ def cosine(train: Any, val: Any, test: Any) -> Tensor:
 
 
 def constant_velocity(train: Any, val: Any, test: Any) -> Tensor:
-    """Return the places that lead on from the last step, for which nothing is fitted."""
+    """Return the places that lead on from the last step, for which nothing is
+    fitted."""
     return _own_forecast(test, "constant_velocity")
 
 

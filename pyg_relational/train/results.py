@@ -1,10 +1,11 @@
 """The figures of a run: ``results.json`` and the table that ends a training run."""
 
+import glob
 import math
+import os
 import re
 import statistics
-from collections.abc import Iterable, Sequence
-from itertools import chain
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any, Literal
 
@@ -207,13 +208,31 @@ STUDENT = {
     9: 2.306,
     10: 2.262,
 }
-BLOCK = re.compile(
+TABLE = re.compile(
     r"(<!-- table:(?P<name>[\w.-]+) -->\n).*?(<!-- /table:(?P=name) -->)", re.DOTALL
 )
+# Headlines of all records, or of those named: "<!-- headlines clutrr sick -->".
+HEADLINES = re.compile(
+    r"(<!-- headlines(?P<names>[ \w.-]*?) -->\n).*?(<!-- /headlines -->)", re.DOTALL
+)
+# How the headline of a benchmark reads, beside its table.
+HEADLINE = re.compile(r"<!-- headline:(?P<name>[\w.-]+) (?P<text>.*?) -->", re.DOTALL)
+CELL = re.compile(r"\{([^{}]*)/([^{}/]*)\}")
+BEST = re.compile(r"(min|max) not (.+)")
+COMMAND = re.compile(r"`((?:pyg-relational|python|make) [^`]+)`")
 
 
 def record(path: Path, results: dict[str, Any]) -> None:
-    """Add the figures of a run to a record; a run with the same seed is replaced."""
+    """Add the figures of a run to a record; a run with the same seed is replaced.
+
+    Args:
+        path (Path): The JSON file, made if missing.
+        results (dict): The ``results.json`` of the run.
+
+    Raises:
+        UsageError: If the record is of another recipe, size, representation, model or
+            baseline, or of other settings.
+    """
     shared = {key: results[key] for key in SHARED}
     shared["baseline"] = results["baseline"] and results["baseline"]["model"]
     shared["settings"] = results["settings"]
@@ -251,7 +270,14 @@ def render(content: dict[str, Any], others: Sequence[dict[str, Any]] = ()) -> st
     """Return a record as a Markdown table, with what produced it underneath.
 
     Figures are the mean over seeds and, from two seeds on, ± the standard deviation,
-    or half the 95 % confidence interval of the mean where the recipe says so."""
+    or half the 95 % confidence interval of the mean where the recipe says so.
+
+    Args:
+        content (dict): The content of a record: of runs, or of a benchmark, whose
+            ``table`` has ``columns``, ``rows`` (of text) and a ``caption``.
+        others (Sequence[dict]): Records of other models of ours on the same task, each
+            a further row. (default: ``()``)
+    """
     if "table" in content:
         return _render_benchmark(content["table"])
     runs = content["runs"]
@@ -294,7 +320,11 @@ def _render_benchmark(table: dict[str, Any]) -> str:
 
 
 def table_text(table: dict[str, Any]) -> str:
-    """Return the table of a benchmark as text for the terminal, columns aligned."""
+    """Return the table of a benchmark as text for the terminal, columns aligned.
+
+    Args:
+        table (dict): ``columns``, ``rows`` (of text) and a ``caption``.
+    """
     lines = [table["columns"], *table["rows"]]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     text = [
@@ -307,50 +337,282 @@ def table_text(table: dict[str, Any]) -> str:
     return "\n".join([*text, table["caption"]])
 
 
-def render_readme(readme: Path, records: Path) -> tuple[str, str]:
-    """Return the README as it is, and as it should be."""
+def update_pages(patterns: Sequence[str], records: Path, check: bool) -> list[str]:
+    """Render all records into Markdown pages, or only compare.
+
+    A table stands between ``<!-- table:NAME -->`` and ``<!-- /table:NAME -->``, on one
+    page; a record ``NAME-MODEL.json`` without lines of its own is a row in the table
+    ``NAME``. Between ``<!-- headlines -->`` and ``<!-- /headlines -->`` stand the
+    headlines of all records; where names follow ``headlines``, of those. Runs have the
+    headlines that :func:`run_headlines` gives them, a benchmark those that
+    ``<!-- headline:NAME TASK | OURS | BASELINE | PUBLISHED -->`` on the page of its
+    table says, with ``{ROW/COLUMN}`` for a cell.
+
+    Args:
+        patterns (Sequence[str]): The pages, as glob patterns.
+        records (Path): The folder of the records ``NAME.json``.
+        check (bool): Change nothing.
+
+    Returns:
+        list[str]: The pages that did not agree with the records before.
+
+    Raises:
+        UsageError: If a record has no place or two, or a place no record.
+    """
+    # Path.glob refuses absolute patterns; a name without a pattern must be there.
+    pages = [
+        page
+        for pattern in patterns
+        for page in sorted(glob.glob(pattern)) or [pattern]  # noqa: PTH207
+        if page != pattern or not glob.has_magic(pattern)
+    ]
+    texts = {page: _read(page) for page in pages}
+    files = sorted(records.glob("*.json"), key=lambda path: path.stem)
+    recorded = {path.stem: read_json(path) for path in files}
+    place: dict[str, str] = {}
+    heading: dict[str, str] = {}
+    for page, text in texts.items():
+        for match in TABLE.finditer(text):
+            name = match["name"]
+            if name not in recorded:
+                raise UsageError(
+                    f"'{page}' shows table '{name}', {records} has no record"
+                )
+            if name in place:
+                raise UsageError(
+                    f"table '{name}' is in '{place[name]}' and again in '{page}'; "
+                    "leave one"
+                )
+            place[name] = page
+            above = re.findall(r"^#+ (.+)$", text[: match.start()], re.MULTILINE)
+            heading[name] = _anchor(above[-1]) if above else ""
+    within = {name: _table_of(name, place, recorded) for name in recorded}
+    for name, table in within.items():
+        if table is None:
+            raise UsageError(
+                f"no page has a place for '{records / name}.json'; add the lines "
+                f"<!-- table:{name} --> and <!-- /table:{name} --> to one of "
+                f"{', '.join(patterns)}"
+            )
+    blocks = [x for text in texts.values() for x in HEADLINES.finditer(text)]
+    if all(block["names"] for block in blocks):
+        raise UsageError(
+            "no page has a place for the headlines of all records; add the lines "
+            "<!-- headlines --> and <!-- /headlines --> to one of "
+            f"{', '.join(patterns)}"
+        )
+    for page, text in texts.items():
+        for name in (match["name"] for match in HEADLINE.finditer(text)):
+            if place.get(name) != page:
+                raise UsageError(
+                    f"'{page}' says how the headline of '{name}' reads, but does not "
+                    "show its table; move the line to where the table is, or delete it"
+                )
+    headlines: dict[str, list[list[str]]] = {}
+    for name, content in recorded.items():
+        table = str(within[name])
+        page = place[table]
+        if "table" in content:
+            headlines[name] = _benchmark_headlines(name, content, page, texts[page])
+        else:
+            headlines[name] = run_headlines(content, recorded[table])
+
+    def table_block(match: re.Match[str]) -> str:
+        name = match["name"]
+        others = [recorded[x] for x in recorded if within[x] == name and x != name]
+        return f"{match[1]}{render(recorded[name], others)}{match[3]}"
+
+    def headlines_block(match: re.Match[str]) -> str:
+        lines = [
+            match[1] + "| task | ours | best baseline | published | seeds | command |"
+        ]
+        lines += ["|---|---|---|---|---|---|"]
+        for name in match["names"].split() or recorded:
+            if name not in recorded:
+                raise UsageError(
+                    f"'{page}' shows the headline of '{name}', {records} has no record"
+                )
+            table = str(within[name])
+            target = heading[table]
+            if place[table] != page:
+                file = os.path.relpath(place[table], Path(page).parent)
+                target = Path(file).as_posix() + target
+            title = recorded[name].get("recipe", name)
+            title = f"[{title}]({target})" if target else title
+            lines += [f"| {title}: {' | '.join(row)} |" for row in headlines[name]]
+        return "\n".join([*lines, match[3]])
+
+    differ = {}
+    for page, before in texts.items():
+        after = HEADLINES.sub(headlines_block, TABLE.sub(table_block, before))
+        if after != before:
+            differ[page] = after
+    for page, after in () if check else differ.items():
+        _write(page, after)
+    return list(differ)
+
+
+def _anchor(heading: str) -> str:
+    """Return how a Markdown link names a heading."""
+    return "#" + re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
+
+
+def _write(page: str, text: str) -> None:
+    write_atomic(Path(page), lambda partial: partial.write_text(text))
+
+
+def _read(page: str) -> str:
     try:
-        before = readme.read_text()
+        return Path(page).read_text()
     except OSError as error:
-        raise UsageError(f"cannot read '{readme}': {error.strerror}") from error
-    recorded = {path.stem: path for path in sorted(records.glob("*.json"))}
-    further = _further_models(recorded)
-    marked = [match["name"] for match in BLOCK.finditer(before)]
-    for name in marked:
-        if name not in recorded:
-            raise UsageError(
-                f"'{readme}' shows table '{name}', {records} has no record"
-            )
-    for name in recorded:
-        if name not in marked and name not in chain(*further.values()):
-            raise UsageError(
-                f"'{readme}' has no place for '{recorded[name]}'; add the lines "
-                f"<!-- table:{name} --> and <!-- /table:{name} -->"
-            )
-
-    def replace(match: re.Match[str]) -> str:
-        others = [read_json(recorded[x]) for x in further.get(match["name"], [])]
-        table = render(read_json(recorded[match["name"]]), others)
-        return f"{match[1]}{table}{match[3]}"
-
-    return before, BLOCK.sub(replace, before)
+        raise UsageError(f"cannot read '{page}': {error.strerror}") from error
 
 
-def _further_models(recorded: Iterable[str]) -> dict[str, list[str]]:
-    """Records that are rows in the table of another: NAME-MODEL in that of NAME."""
-    names = list(recorded)
-    return {
-        name: [other for other in names if other.startswith(f"{name}-")]
-        for name in names
+def _table_of(
+    name: str, place: dict[str, str], recorded: dict[str, dict[str, Any]]
+) -> str | None:
+    """Return the table that shows a record: its own, or that of the main model."""
+    if name in place:
+        return name
+    hosts = [
+        table
+        for table in place
+        if name.startswith(f"{table}-") and "runs" in recorded[table]
+    ]
+    return max(hosts, key=len, default=None)
+
+
+def run_headlines(
+    content: dict[str, Any], main: dict[str, Any] | None = None
+) -> list[list[str]]:
+    """Return task, ours, best baseline, published, seeds and command of a record.
+
+    There is one row for each figure of the first grouping, and where nothing is
+    published for these, one for the last figure for which something is.
+
+    Args:
+        content (dict): The content of a record of runs.
+        main (dict, optional): The record that has the baseline and the references.
+            (default: ``content``)
+    """
+    main = main or content
+    columns = test_columns(content["runs"][0]["test"])
+    known = {name for entry in content["published"] for name in entry["figures"]}
+    chosen = {
+        (grouping, name): "" if name == "all" else f"{name}, "
+        for grouping, name in columns
+        if grouping == columns[0][0]
     }
+    if known.isdisjoint(name for _, name in chosen):
+        further = [column for column in columns if column[1] in known][-1:]
+        chosen |= {
+            (grouping, name): f"{grouping} {name}, " for grouping, name in further
+        }
+    unit = UNITS[content["metric"]]
+    return [
+        [
+            f"{figure.replace('_', ' ')}{unit[0].lower()}{unit[1:]}",
+            *_compared(content, main, *column),
+            _seeds([run["seed"] for run in content["runs"]]),
+            f"`{content['runs'][0]['command']}`",
+        ]
+        for column, figure in chosen.items()
+    ]
 
 
-def update_readme(readme: Path, records: Path, check: bool) -> bool:
-    """Render all records into the README, or only compare."""
-    before, after = render_readme(readme, records)
-    if before != after and not check:
-        write_atomic(readme, lambda partial: partial.write_text(after))
-    return before == after
+def _compared(
+    content: dict[str, Any], main: dict[str, Any], grouping: str, name: str
+) -> list[str]:
+    """Return ours, the best baseline and what is published of one figure."""
+
+    def values(record: dict[str, Any], *keys: str) -> list[float | None]:
+        return [_at(run["test"][grouping][name], *keys) for run in record["runs"]]
+
+    def text(label: str, found: list[float | None]) -> str:
+        scale, digits = scale_of(content["metric"], grouping)
+        return f"{_spread(found, scale, digits, _shows_interval(content))} ({label})"
+
+    others = {main["baseline"]: values(main, "baseline")}
+    for key in main["runs"][0]["test"][grouping][name]["references"]:
+        others[key] = values(main, "references", key)
+    means = {
+        key: statistics.mean(value for value in found if value is not None)
+        for key, found in others.items()
+        if set(found) != {None}
+    }
+    better = max if content["metric"] == "accuracy" else min
+    best = better(means, key=means.__getitem__, default=None)
+    published = [
+        f"{entry['figures'][name]} ({entry['name']}"
+        f"{')' if entry['read'] else ', from memory)'}"
+        for entry in content["published"]
+        if name in entry["figures"]
+    ]
+    return [
+        text(content["model"], values(content, "ours")),
+        "-" if best is None else text(best, others[best]),
+        "; ".join(published) or "-",
+    ]
+
+
+def _benchmark_headlines(
+    name: str, content: dict[str, Any], page: str, text: str
+) -> list[list[str]]:
+    table = content["table"]
+    templates = [x["text"] for x in HEADLINE.finditer(text) if x["name"] == name]
+    if not templates:
+        raise UsageError(
+            f"'{page}' has no headline for table '{name}'; add a line <!-- headline:"
+            f"{name} TASK | OURS | BASELINE | PUBLISHED --> with {{ROW/COLUMN}} for a "
+            "cell of the table"
+        )
+
+    def cell(match: re.Match[str]) -> str:
+        start, column = match.groups()
+        where = f"'{page}', headline of '{name}': "
+        if column not in table["columns"]:
+            raise UsageError(
+                f"{where}no column '{column}', there are {', '.join(table['columns'])}"
+            )
+        number = table["columns"].index(column)
+        best = BEST.fullmatch(start)
+        rows = [row for row in table["rows"] if row[0].startswith(start)]
+        if best:
+            rows = [row for row in table["rows"] if not row[0].startswith(best[2])]
+        if not rows:
+            raise UsageError(f"{where}no row of the table begins with '{start}'")
+        if not best:
+            return str(rows[0][number])
+        choose = min if best[1] == "min" else max
+        try:
+            row = choose(rows, key=lambda row: float(row[number].split()[0]))
+        except ValueError as error:
+            raise UsageError(
+                f"{where}column '{column}' is not all numbers; name a row"
+            ) from error
+        return f"{row[number]} ({row[0].partition(':')[0]})"
+
+    command = (COMMAND.findall(table["caption"]) or ["-"])[-1]
+    seeds = [int(seed) for seed in re.findall(r"-seed(\d+)", command)]
+    seeds = seeds or [run["settings"]["seed"] for run in content.get("runs", [])]
+    seeds = seeds or content.get("seeds") or [content.get("seed")]
+    rows = []
+    for template in templates:
+        cells = [part.strip() for part in CELL.sub(cell, template).split(" | ")]
+        if len(cells) != 4:
+            raise UsageError(
+                f"'{page}', headline of '{name}': expected four parts TASK | OURS | "
+                f"BASELINE | PUBLISHED, got {len(cells)}: {template}"
+            )
+        rows.append([*cells, _seeds(seeds), f"`{command}`"])
+    return rows
+
+
+def _seeds(seeds: Sequence[int | None]) -> str:
+    different = sorted({seed for seed in seeds if seed is not None})
+    if len(different) > 3 and different[-1] - different[0] == len(different) - 1:
+        return f"{different[0]} to {different[-1]}"
+    return ", ".join(map(str, different)) or "-"
 
 
 def _at(cell: dict[str, Any], *keys: str) -> float | None:

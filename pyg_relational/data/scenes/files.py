@@ -82,7 +82,8 @@ def form_of(path: Path) -> str | None:
 
 
 def pieces(source: Path) -> Iterator[Piece]:
-    """Yields all files, those of JSON Lines line by line, in the same order each time."""
+    """Yields all files, those of JSON Lines line by line, in the same order each
+    time."""
     folder = source if source.is_dir() else source.parent
     for path in scene_files(source):
         name, form = path.relative_to(folder).as_posix(), form_of(path) or ""
