@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.data import Data
 
-from pyg_relational._checks import check_device
+from pyg_relational.ops.checks import check_device
 
 # What a layer or model reads from a graph.
 

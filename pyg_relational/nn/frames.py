@@ -10,11 +10,11 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.utils import scatter, segment
 
-from pyg_relational._checks import check_vector
 from pyg_relational.nn.checks import check_device, check_edges, check_pairs, check_range
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
+from pyg_relational.ops.checks import check_vector
 
 
 @dataclass(frozen=True)

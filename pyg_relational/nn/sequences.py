@@ -7,10 +7,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from pyg_relational._checks import check_vector
 from pyg_relational.nn.checks import check_device
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import batch_to_ptr, ptr_to_batch
+from pyg_relational.ops.checks import check_vector
 
 
 @dataclass(frozen=True)

@@ -3,9 +3,9 @@
 import torch
 from torch import Tensor
 
-from pyg_relational._checks import check_ptr, check_vector
 from pyg_relational.nn.checks import check_device
 from pyg_relational.ops import batch_to_ptr, gather_sets, ptr_to_batch
+from pyg_relational.ops.checks import check_ptr, check_vector
 
 
 def set_ptr(

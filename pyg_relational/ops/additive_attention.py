@@ -21,7 +21,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu, pad
 
-from pyg_relational._checks import check_choice, check_pair_inputs, check_sets
+from pyg_relational._checks import check_choice
+from pyg_relational.ops.checks import check_pair_inputs, check_sets
 from pyg_relational.ops.kernels import Eager, joint_sort
 from pyg_relational.ops.ragged import Block, blocks
 

@@ -4,7 +4,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_relational._checks import check_dtype, check_pair_inputs, check_sets
+from pyg_relational.ops.checks import check_dtype, check_pair_inputs, check_sets
 from pyg_relational.ops.pair_attention import pair_attention
 from pyg_relational.ops.ragged import blocks
 

@@ -9,9 +9,9 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from pyg_relational._checks import (
+from pyg_relational._checks import check_choice
+from pyg_relational.ops.checks import (
     check_aligned,
-    check_choice,
     check_layers,
     check_pair_inputs,
     check_sets,

@@ -8,12 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_relational._checks import (
-    check_aligned,
-    check_choice,
-    check_pair_inputs,
-    check_sets,
-)
+from pyg_relational._checks import check_choice
+from pyg_relational.ops.checks import check_aligned, check_pair_inputs, check_sets
 from pyg_relational.ops.kernels import Eager, Workspace, joint_sort
 from pyg_relational.ops.ragged import Block, blocks
 

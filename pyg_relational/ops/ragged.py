@@ -13,7 +13,7 @@ import torch
 from torch import Tensor
 from torch_geometric.index import index2ptr, ptr2index
 
-from pyg_relational._checks import (
+from pyg_relational.ops.checks import (
     MAX_SETS,
     check_aligned,
     check_count,
