@@ -1,6 +1,7 @@
 """The guide: its Python blocks run, one after the other; its links lead somewhere."""
 
 import re
+import runpy
 import sys
 from pathlib import Path
 from types import ModuleType
@@ -43,3 +44,12 @@ def test_links_of_the_repository_lead_to_files() -> None:
         and not (page.parent / link.partition("#")[0]).exists()
     ]
     assert not broken, "\n".join(broken)
+
+
+def test_the_figure_is_drawn(tmp_path: Path) -> None:
+    draw = runpy.run_path(str(GUIDE / "figures.py"))["draw"]
+    draw(tmp_path / "sorted-sum.svg")
+    committed = (GUIDE / "sorted-sum.svg").read_text("utf-8")
+    drawn = (tmp_path / "sorted-sum.svg").read_text("utf-8")
+    # Versions of matplotlib differ in digits.
+    assert re.sub(r"[\d.\-]+", "", drawn) == re.sub(r"[\d.\-]+", "", committed)

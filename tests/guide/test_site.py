@@ -6,6 +6,7 @@ import re
 import shutil
 import subprocess
 import sys
+import time
 import urllib.request
 import zlib
 from collections.abc import Iterator
@@ -190,6 +191,8 @@ function look() {
     if (!formula.querySelector("mjx-container svg")) amiss.push("formula not set: " + formula.textContent);
   for (const error of document.querySelectorAll("[data-mml-node=merror]"))
     amiss.push("formula in error: " + error.textContent);
+  for (const unknown of document.querySelectorAll("mjx-container [fill=red]"))
+    amiss.push("unknown macro in a formula: " + unknown.textContent);
   const words = document.body.cloneNode(true);
   words.querySelectorAll("pre, code, script, style, mjx-container").forEach(e => e.remove());
   const raw = words.textContent.match(/.{0,20}\\(frac|sum|mathbf|mathcal|mathrm|\(|\[).{0,20}/);
@@ -197,8 +200,12 @@ function look() {
   if (!document.body.innerText.trim()) amiss.push("nothing to see");
   done([amiss, document.querySelectorAll("mjx-container svg").length]);
 }
-if (window.MathJax && MathJax.startup) MathJax.startup.promise.then(look);
-else look();
+(function wait() {
+  const formulas = document.querySelector(".math");
+  const set = formulas ? window.MathJax?.startup?.promise : Promise.resolve();
+  if (document.readyState === "complete" && set) set.then(look);
+  else setTimeout(wait, 20);
+})();
 """  # noqa: E501
 
 
@@ -206,7 +213,7 @@ def test_every_page_opens(
     site: Path, pages: dict[Path, Page], browser: Browser
 ) -> None:
     problems, formulas = [], 0
-    for path in pages:
+    for path in sorted(pages.keys() - {site / "index.html"}):
         browser.open(path)
         amiss, set_here = browser.run(AMISS, wait=True)
         formulas += set_here
@@ -232,3 +239,13 @@ def test_search_finds_a_layer(site: Path, browser: Browser) -> None:
     parts = urlsplit(target)
     page = Page(Path(unquote(parts.path)))
     assert unquote(parts.fragment) in page.places
+
+
+def test_the_first_page_leads_to_the_guide(site: Path, browser: Browser) -> None:
+    browser.open(site / "index.html")
+    guide = (site / "examples" / "guide" / "index.html").as_uri()
+    for _ in range(100):
+        if browser.call("GET", "/url") == guide:
+            return
+        time.sleep(0.05)
+    raise AssertionError("no redirect")
