@@ -53,7 +53,7 @@ def test_every_subpackage_is_an_attribute() -> None:
     pytest.importorskip("huggingface_hub")
     code = (
         "import pyg_relational as p;"
-        "print(p.hub.load_pretrained.__name__, p.export.export_model.__name__);"
+        "print(p.hub.load_pretrained.__name__, p.hub.export_model.__name__);"
         "print({name for name in p.SUBPACKAGES if getattr(p, name).__name__"
         " != f'pyg_relational.{name}'}, set(p.SUBPACKAGES) - set(dir(p)))"
     )

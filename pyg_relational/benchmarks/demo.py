@@ -11,10 +11,9 @@ from torch_geometric.loader import DataLoader
 
 from pyg_relational._files import write_json
 from pyg_relational.loader import graph_loader
-from pyg_relational.train import datamodule
-from pyg_relational.train.registry import dataset_class
+from pyg_relational.train import configure, datamodule, train
+from pyg_relational.train.recipe import dataset_class
 from pyg_relational.train.results import table_text
-from pyg_relational.train.run import configure, train
 from pyg_relational.train.run_folder import hardware, versions
 
 FOLDERS = {False: Path("runs/benchmark-demo"), True: Path("examples/results")}

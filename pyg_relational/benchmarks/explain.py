@@ -14,7 +14,7 @@ from pyg_relational._files import write_atomic, write_json
 from pyg_relational.explain import attention_matrix, pair_attribution
 from pyg_relational.explain.attribution import SumsPairs, pooled
 from pyg_relational.nn.checks import forward_arguments
-from pyg_relational.train.registry import dataset_class
+from pyg_relational.train.recipe import dataset_class
 from pyg_relational.train.results import table_text
 from pyg_relational.train.run_folder import hardware, load_model, read_config, versions
 

@@ -20,10 +20,10 @@ from pyg_relational.benchmarks.harness import in_turns, seconds
 from pyg_relational.datasets import SortOfCLEVROnDisk
 from pyg_relational.loader import StoredLoader
 from pyg_relational.loader.compare import check_same_batch
+from pyg_relational.train import configure
 from pyg_relational.train.callbacks import quiet_lightning
 from pyg_relational.train.fit import fit_weights
 from pyg_relational.train.results import table_text
-from pyg_relational.train.run import configure
 from pyg_relational.train.run_folder import hardware, prepare, versions
 
 # The memory of this process and of those that it started, over time.

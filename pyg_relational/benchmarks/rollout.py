@@ -21,9 +21,9 @@ from pyg_relational.datasets.physical_simulator import (
     simulate,
 )
 from pyg_relational.nn.checks import forward_arguments
+from pyg_relational.train import configure, train
 from pyg_relational.train.fit import build_data, build_module
 from pyg_relational.train.results import table_text
-from pyg_relational.train.run import configure, train
 from pyg_relational.train.run_folder import hardware, load_model, read_config, versions
 
 FOLDERS = {False: Path("runs/benchmark-rollout"), True: Path("examples/results")}

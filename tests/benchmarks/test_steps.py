@@ -6,7 +6,7 @@ import yaml
 
 from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks import steps
-from pyg_relational.train.run import configure, train
+from pyg_relational.train import configure, train
 
 RECIPE = {
     "name": "tiny-sudoku",

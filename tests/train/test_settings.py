@@ -7,6 +7,7 @@ from torch import nn
 
 from pyg_relational import models
 from pyg_relational._checks import UsageError
+from pyg_relational.train import configure
 from pyg_relational.train.recipe import (
     apply_settings,
     check_settings,
@@ -16,7 +17,6 @@ from pyg_relational.train.recipe import (
     recipe_names,
     resolve,
 )
-from pyg_relational.train.run import configure
 
 
 @pytest.fixture
