@@ -63,15 +63,15 @@ def train(
     size: Literal["laptop", "paper"] = "laptop",
     representation: str | None = None,
     model: str | None = None,
-    seed: NonNegativeInt = 0,  # type: ignore[valid-type]
-    epochs: PositiveInt | None = None,  # type: ignore[valid-type]
-    max_steps: PositiveInt | None = None,  # type: ignore[valid-type]
-    batch_size: PositiveInt | None = None,  # type: ignore[valid-type]
-    learning_rate: PositiveFloat | None = None,  # type: ignore[valid-type]
+    seed: NonNegativeInt = 0,
+    epochs: PositiveInt | None = None,
+    max_steps: PositiveInt | None = None,
+    batch_size: PositiveInt | None = None,
+    learning_rate: PositiveFloat | None = None,
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
     precision: Literal["32-true", "bf16-mixed"] = "32-true",
-    threads: PositiveInt | None = None,  # type: ignore[valid-type]
-    devices: PositiveInt | None = None,  # type: ignore[valid-type]
+    threads: PositiveInt | None = None,
+    devices: PositiveInt | None = None,
     run_dir: str | None = None,
     data_root: str | None = None,
     record: str | None = None,
@@ -148,20 +148,20 @@ def train(
 def tune(
     recipe: str,
     argv: list[str],
-    trials: PositiveInt = 20,  # type: ignore[valid-type]
+    trials: PositiveInt = 20,
     sampler: Literal["tpe", "random"] = "tpe",
     pruner: Literal["median", "none"] = "median",
-    timeout: PositiveFloat | None = None,  # type: ignore[valid-type]
+    timeout: PositiveFloat | None = None,
     study_dir: str | None = None,
-    workers: PositiveInt = 1,  # type: ignore[valid-type]
+    workers: PositiveInt = 1,
     size: Literal["laptop", "paper"] = "laptop",
     representation: str | None = None,
     model: str | None = None,
-    seed: NonNegativeInt = 0,  # type: ignore[valid-type]
-    epochs: PositiveInt | None = None,  # type: ignore[valid-type]
-    max_steps: PositiveInt | None = None,  # type: ignore[valid-type]
+    seed: NonNegativeInt = 0,
+    epochs: PositiveInt | None = None,
+    max_steps: PositiveInt | None = None,
     accelerator: Literal["auto", "cpu", "gpu"] = "auto",
-    threads: PositiveInt | None = None,  # type: ignore[valid-type]
+    threads: PositiveInt | None = None,
     data_root: str | None = None,
     set: dict[str, Any] | None = None,
 ) -> int:
@@ -305,10 +305,10 @@ def convert(
     unseen: Literal["slot", "error"] = "slot",
     schema: str | None = None,
     split: list[float] = [0.8, 0.1, 0.1],  # noqa: B006 (read only)
-    seed: NonNegativeInt = 0,  # type: ignore[valid-type]
+    seed: NonNegativeInt = 0,
     bad: Literal["fail", "skip"] = "fail",
-    shard_size: PositiveInt = 1000,  # type: ignore[valid-type]
-    workers: PositiveInt = 1,  # type: ignore[valid-type]
+    shard_size: PositiveInt = 1000,
+    workers: PositiveInt = 1,
 ) -> int:
     """Turn files of scenes into a dataset with schema and report.
 
