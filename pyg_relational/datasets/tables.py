@@ -12,9 +12,12 @@ AGAIN = "correct the file, or fetch it again"
 
 
 def parse_lines(
-    content: bytes, name: str, parse: Callable[[str], Parsed]
+    content: bytes,
+    name: str,
+    parse: Callable[[str], Parsed],
+    header: str | None = None,
 ) -> list[Parsed]:
-    """Returns what is made of each line of a UTF-8 text.
+    """Returns what is made of each line of a UTF-8 text, but for a header.
 
     A `ValueError` of `parse` comes out with the name of the file, the number of the
     line, and the line itself."""
@@ -22,7 +25,11 @@ def parse_lines(
     # Not `splitlines`, which knows more line ends than an editor counts.
     for number, line in enumerate(content.rstrip(b"\r\n").split(b"\n"), 1):
         try:
-            parsed.append(parse(line.decode().rstrip("\r")))
+            text = line.decode().rstrip("\r")
+            if number > 1 or header is None:
+                parsed.append(parse(text))
+            elif text != header:
+                raise ValueError(f"expected {header!r}")
         except ValueError as error:
             reason = str(error)[:MOST]
             if isinstance(error, UnicodeDecodeError):
@@ -50,11 +57,13 @@ def parse_table(
         rows = csv.DictReader(io.StringIO(text, newline=""), restval="")
         found = rows.fieldnames or ()
         missing = [column for column in columns if column not in found]
-        if not missing:
-            parsed.extend(map(parse, rows))
+        for row in () if missing else rows:
+            parsed.append(parse(row))
     except (ValueError, csv.Error) as error:
         reason = str(error)[:MOST]
-        raise ValueError(f"{name}, row {len(parsed) + 1}: {reason}; {AGAIN}.") from error
+        raise ValueError(
+            f"{name}, row {len(parsed) + 1}: {reason}; {AGAIN}."
+        ) from error
     if missing:
         raise ValueError(
             f"{name}: expected the columns {', '.join(columns)}; {', '.join(missing)} "
