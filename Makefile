@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 PIP := $(BIN)/python -m pip --disable-pip-version-check
 STAMP := $(VENV)/.installed
 
-.PHONY: demo test test-slow coverage lint tables bench scatter clean
+.PHONY: demo test test-slow coverage lint tables bench docs docs-test scatter clean
 
 demo: $(STAMP)  ## Train the relation network on Sort-of-CLEVR and print its table.
 	$(BIN)/pyg-relational train sort-of-clevr --resume
@@ -35,6 +35,16 @@ tables: $(STAMP)  ## Render examples/results/*.json into README, cards and resul
 bench: $(STAMP)  ## Measure the operators against their alternatives.
 	$(BIN)/pyg-relational benchmark ops
 
+# The repository is the source folder, so that links in it are links of the site.
+docs: $(STAMP)  ## Build the documentation site, print where it begins.
+	rm -rf build/docs
+	$(BIN)/python -m sphinx --quiet --fail-on-warning --keep-going --jobs 2 \
+	  --conf-dir examples/guide --doctree-dir build/doctrees . build/docs
+	@echo "$(CURDIR)/build/docs/index.html"
+
+docs-test: $(STAMP)  ## Build the site and open every page of it in Chromium.
+	$(BIN)/python -m pytest tests/guide/test_site.py
+
 # torch-scatter must be compiled against the torch that is installed, hence no
 # build isolation.
 scatter: $(STAMP)  ## Build torch-scatter against the installed torch.
@@ -44,7 +54,7 @@ scatter: $(STAMP)  ## Build torch-scatter against the installed torch.
 # Installed again only when what is to be installed has changed.
 $(STAMP): pyproject.toml constraints.txt
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,tune,explain,data,ogb,text,vision,hub,bench,dev]'
+	$(PIP) install --quiet --constraint constraints.txt --editable '.[train,tune,explain,data,ogb,text,vision,hub,bench,docs,dev]'
 	touch $(STAMP)
 
 clean:  ## Remove the environment and all caches.

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import torch
 import yaml
 from filelock import FileLock
 
@@ -44,6 +43,9 @@ def write_verified(path: str | Path, content: Any) -> None:
         raise ValueError("`content` must not be None, which means a missing file.")
     path = Path(path)
     _make_folder(path)
+    # Help, which reads no tensors, loads no torch.
+    import torch
+
     buffer = io.BytesIO()
     torch.save(content, buffer)
     view = buffer.getbuffer()
@@ -57,6 +59,8 @@ def read_verified(path: str | Path) -> Any | None:
     """Returns the content of a file that `write_atomic` completed, or `None`.
 
     `None` means: no such file, no checksum file, or the two do not match."""
+    import torch
+
     path = Path(path)
     if not (path.is_file() and _checksum_path(path).is_file()):
         return None

@@ -4,8 +4,9 @@ import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, Never
+from typing import Any, Never, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch_geometric.data import Data, InMemoryDataset
@@ -20,6 +21,10 @@ from pyg_relational._files import load_or_create
 from pyg_relational.datasets.downloads import RawFile
 
 SPLITS = ("train", "val", "test")
+Key = TypeVar("Key", int, str, tuple[int, ...])
+# Each attribute of all samples, one after the other, and its rows in each sample.
+Rows = dict[str, Tensor]
+Counts = dict[str, Tensor]
 # Where the rows of each attribute start in each sample, and where the last one ends.
 Slices = dict[str, Tensor]
 NOTHING_KEPT = "Expected `pre_filter` to keep a sample, it kept none."
@@ -120,6 +125,14 @@ class StoredDataset(InMemoryDataset, ABC):
         name = f"{self._name()}-v{self.format_version}"
         return f"{changed_name(name, self.pre_transform, self.pre_filter)}.pt"
 
+    @staticmethod
+    def metric_groups() -> dict[str, tuple[str, ...]]:
+        """Returns the groups by which answers are scored, with their names: none
+        unless a subclass has some.
+
+        Where an answer is within group `g` is the attribute `question_<g>`."""
+        return {}
+
     @property
     def has_download(self) -> bool:
         # PyG would fetch files even where the samples are stored.
@@ -153,6 +166,15 @@ def split_size(split: str, num_train: int, num_val: int, num_test: int) -> int:
     for name, size in zip(SPLITS, sizes, strict=True):
         check_int(f"num_{name}", size, 1)
     return sizes[SPLITS.index(check_name("split", split, SPLITS))]
+
+
+def held_out(
+    keys: Iterable[Key], share: float, rng: np.random.Generator, least: int = 0
+) -> set[Key]:
+    """Returns a share of the different keys for validation, drawn at random."""
+    known = sorted(set(keys))
+    size = max(round(share * len(known)), least)
+    return {known[i] for i in rng.permutation(len(known))[:size]}
 
 
 def changed_name(
@@ -204,16 +226,19 @@ def collate_stacked(
 
 
 def collate_ragged(
-    rows: Mapping[str, Tensor],
-    counts: Mapping[str, Tensor],
+    rows: Rows,
+    counts: Counts,
     num_nodes: Tensor | None = None,
     data_class: type[Data] = Data,
 ) -> tuple[Data, Slices]:
-    """Joins samples of different sizes without a loop over them."""
+    """Joins samples of different sizes without a loop over them.
+
+    Attributes without `counts` have one row a sample."""
     data = data_class(**rows)
+    one_each = torch.ones_like(next(iter(counts.values())))
     slices = {
         name: torch.cat([count.new_zeros(1), count.cumsum(0)])
-        for name, count in counts.items()
+        for name, count in (dict.fromkeys(rows, one_each) | counts).items()
     }
     if num_nodes is not None:
         data.num_nodes = int(num_nodes.sum())
