@@ -365,12 +365,15 @@ class RawFile:
         url (str): Where it can be fetched.
         sha256 (str, optional): Of what it holds.
         folder (str): Where it lies in the folder that `PYG_RELATIONAL_DATA` names.
+        read (Callable, optional): Checks what was fetched and returns what is stored of
+            it, compressed by gzip.
     """
 
     name: str
     url: str
     sha256: str | None = None
     folder: str = ""
+    read: Callable[[Path], bytes] | None = None
 
     def path(self, root: str) -> Path:
         """Returns where the file is, or is fetched to, for a dataset in `root`."""
@@ -378,7 +381,15 @@ class RawFile:
 
     def fetch(self, path: Path) -> None:
         """Fetches the file."""
-        fetch_raw(self.url, path, self.sha256)
+        if self.read is None:
+            fetch_raw(self.url, path, self.sha256)
+            return
+        plain = fetch_raw(self.url, path.with_suffix(""), self.sha256)
+        try:
+            content = gzip.compress(self.read(plain), mtime=0)
+            write_atomic(path, lambda partial: partial.write_bytes(content))
+        finally:
+            plain.unlink(missing_ok=True)
 
 
 def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
@@ -401,16 +412,6 @@ def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
             f"put it there by hand, or set {DATA_VARIABLE} to a folder that has it."
         ) from error
     return path
-
-
-def fetch_compressed(url: str, path: Path, read: Callable[[Path], bytes]) -> None:
-    """Downloads a raw file and stores by gzip what is read of it, after any checks."""
-    plain = fetch_raw(url, path.with_suffix(""))
-    try:
-        content = gzip.compress(read(plain), mtime=0)
-        write_atomic(path, lambda partial: partial.write_bytes(content))
-    finally:
-        plain.unlink(missing_ok=True)
 
 
 def _fetch_file(url: str, path: Path, sha256: str | None) -> None:
