@@ -14,7 +14,7 @@ from torch_geometric.data import Data
 from tqdm import tqdm
 
 from pyg_relational.datasets.base import Slices, StoredDataset, collate_ragged
-from pyg_relational.datasets.downloads import RawFile, fetch_compressed, gunzip
+from pyg_relational.datasets.downloads import RawFile, gunzip
 from pyg_relational.datasets.ogb import SPLITS, import_ogb
 from pyg_relational.datasets.tables import parse_table
 
@@ -81,7 +81,8 @@ class MolHIV(StoredDataset):
 
     @property
     def raw_files(self) -> tuple[RawFile, ...]:
-        return (CompressedFile("hiv.csv.gz", URL, folder="moleculenet"),)
+        folder = "moleculenet"
+        return (RawFile("hiv.csv.gz", URL, folder=folder, read=_columns),)
 
     @property
     def smiles(self) -> list[str]:
@@ -111,13 +112,6 @@ class MolHIV(StoredDataset):
         return collate_ragged(rows, counts)
 
 
-class CompressedFile(RawFile):
-    """The file of SMILES, which is checked and stored without its other columns."""
-
-    def fetch(self, path: Path) -> None:
-        fetch_compressed(self.url, path, lambda p: _text(read_molecules(p)).encode())
-
-
 def read_molecules(path: Path) -> list[tuple[str, int]]:
     """Returns SMILES and label of each molecule of a file, after a check of both."""
     content = path.read_bytes()
@@ -132,6 +126,11 @@ def read_molecules(path: Path) -> list[tuple[str, int]]:
             f"got {found}: they are others, or in another order. Fetch the file again."
         )
     return molecules
+
+
+def _columns(path: Path) -> bytes:
+    """The two columns of a file that are stored, after a check."""
+    return _text(read_molecules(path)).encode()
 
 
 def _molecule(row: dict[str, str]) -> tuple[str, int]:
