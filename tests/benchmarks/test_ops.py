@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from pyg_relational.benchmarks.ops.benchmark import Runner
 
 from pyg_relational.benchmarks import harness as measure
 from pyg_relational.benchmarks.ops import benchmark as run_case
 from pyg_relational.benchmarks.ops import methods, report
 from pyg_relational.benchmarks.ops import methods as baselines
-from pyg_relational.benchmarks.ops.benchmark import Runner
 from pyg_relational.benchmarks.ops.cases import FLOORS, Case, all_cases
 from pyg_relational.benchmarks.ops.methods import Problem
 from pyg_relational.cli import main
