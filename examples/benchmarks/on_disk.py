@@ -303,4 +303,4 @@ def _megabytes(number: int) -> str:
 
 
 if __name__ == "__main__":
-    harness.main(run, harness.summary)
+    harness.main(run)

@@ -249,4 +249,4 @@ if __name__ == "__main__":
     if "LOCAL_RANK" in os.environ:
         work()
     else:
-        harness.main(run, harness.summary)
+        harness.main(run)

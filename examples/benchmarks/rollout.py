@@ -244,4 +244,4 @@ def _table(
 
 
 if __name__ == "__main__":
-    harness.main(measure, harness.summary)
+    harness.main(measure)

@@ -176,4 +176,4 @@ def _table(
 
 
 if __name__ == "__main__":
-    harness.main(run, harness.summary)
+    harness.main(run)

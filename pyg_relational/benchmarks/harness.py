@@ -58,10 +58,13 @@ def execute(
     options: Mapping[str, Any],
     summary: Callable[[dict[str, Any]], str] | None = None,
 ) -> None:
-    """Run with options, print the summary or else JSON, write JSON to `output`."""
+    """Run with options, print the summary (the table, or else JSON), write JSON to
+    `output`."""
     keep_freed_memory()
     figures = run(**{name: options[name] for name in inspect.signature(run).parameters})
     text = json.dumps(figures, indent=2, ensure_ascii=False)
+    if summary is None and "table" in figures:
+        summary = table_summary
     print(text if summary is None else summary(figures))
     if options["output"] is not None:
         path = Path(options["output"])
@@ -76,7 +79,9 @@ def add_options(parser: Any, run: Run) -> None:
     entry = r"^    (\w+) \(.*?\): (.*?)(?=^    \w|^\w|\Z)"
     found = re.findall(entry, text, re.MULTILINE | re.DOTALL)
     helps = {name: " ".join(said.split()) for name, said in found}
-    group = parser.add_argument_group("options", text.partition("\n\n")[0])
+    group = parser.add_argument_group(
+        "options of the benchmark", text.partition("\n\n")[0]
+    )
     for name, parameter in inspect.signature(run).parameters.items():
         said = re.sub(r" ?\(default: .*?\)$", "", helps.get(name, ""))
         option, kind = f"--{name.replace('_', '-')}", parameter.annotation
@@ -97,16 +102,18 @@ def add_options(parser: Any, run: Run) -> None:
         group.add_argument(option, help=said, **more)
 
 
-def command_line(run: Run, options: Mapping[str, Any]) -> str:
-    """Return the command that repeats a run: defaults are left out, as is where it
-    writes."""
+def command_line(
+    run: Run, options: Mapping[str, Any], every: Sequence[str] = ()
+) -> str:
+    """Return the command that repeats a run. Defaults are left out, but those of
+    `every`; so is where it reads and writes."""
     name = Path(inspect.getfile(run)).name
     words = [f"python examples/benchmarks/{name}"]
     if (parts := run.__module__.split("."))[0] == "pyg_relational":
         words = [f"pyg-relational benchmark {parts[2]}"]
     for name, parameter in inspect.signature(run).parameters.items():
         value = options.get(name, parameter.default)
-        if value == parameter.default:
+        if value == parameter.default and name not in every:
             continue
         words.append(f"--{name.replace('_', '-')}")
         if value is not True:
@@ -142,6 +149,11 @@ def made_by(command: str, device: str = "cpu") -> dict[str, Any]:
     return {"command": command, "versions": versions(), "hardware": kind}
 
 
+def place(kind: dict[str, Any]) -> str:
+    """Say on what figures were measured: an accelerator, or threads and processor."""
+    return kind.get("accelerator") or f"{kind['threads']} threads, {kind['processor']}"
+
+
 def write_record(
     folder: Path,
     name: str,
@@ -161,7 +173,7 @@ def write_record(
     return figures
 
 
-def summary(figures: dict[str, Any]) -> str:
+def table_summary(figures: dict[str, Any]) -> str:
     """Return the table of a run as text."""
     return table_text(figures["table"])
 

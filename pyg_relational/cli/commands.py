@@ -314,7 +314,7 @@ def benchmark_command(options: Options, argv: list[str]) -> int:
 def benchmark_names() -> list[str]:
     """Return the names of the benchmarks."""
     names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
-    return sorted(name for name in names if name != "harness")
+    return sorted({*names} - {"harness", "trainings"})
 
 
 def reproducing_command(argv: list[str]) -> str:

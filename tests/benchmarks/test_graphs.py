@@ -7,7 +7,6 @@ from torch_geometric.data import Batch, Data
 
 from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks import graphs
-from pyg_relational.benchmarks import graphs as training
 from pyg_relational.benchmarks.graphs import (
     MODELS,
     QUICK,
@@ -15,16 +14,15 @@ from pyg_relational.benchmarks.graphs import (
     TASKS,
     Budget,
     Case,
-    GraphTaskModule,
     RepeatedGIN,
     build_model,
     even_weights,
     judge,
     judge_answers,
-    loss,
     step_range,
     steps_for,
 )
+from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.cli import main
 from pyg_relational.datasets import GraphTasks
 from pyg_relational.loader import StoredLoader
@@ -65,7 +63,7 @@ def test_a_run_writes_figures_table_and_picture(root, folder, task):
         solved, right = (100 * tested[key]["mean"] for key in ("solved", "right"))
         assert cells[3] == f"{solved:.1f} ({right:.1f})"
         assert 0 <= solved <= right <= 100
-    assert TASKS[task].title in graphs.summary(figures)
+    assert TASKS[task].title in table_summary(figures)
     for run in figures["runs"]:
         losses = [point["loss"] for point in run["curve"]]
         assert losses[run["best_epoch"] - 1] == run["validation"]["loss"] == min(losses)
@@ -84,7 +82,7 @@ def test_rows_are_over_seeds(root):
 
 def test_finished_runs_are_kept(root, folder, monkeypatch, capsys):
     first = graphs.run(root=root, **ONE)
-    monkeypatch.setattr(training, "run_case", lambda *_: pytest.fail("again"))
+    monkeypatch.setattr(graphs, "run_case", lambda *_: pytest.fail("again"))
     second = graphs.run(root="nowhere", **ONE)
     assert second["runs"] == first["runs"]
     assert "1/1 shortest-path-recurrent-seed0 (kept): solved" in capsys.readouterr().err
@@ -109,7 +107,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(root, folder, monkeypatch):
     folder = folder.with_name("graphs-quick-4epochs")
     name = f"{TASK}-{MODEL}-seed0"
     (folder / f"{name}.json").unlink()
-    original, batches = GraphTaskModule.training_step, []
+    original, batches = RelationalModule.training_step, []
 
     def step(self, batch):
         batches.append(batch)
@@ -118,17 +116,16 @@ def test_a_killed_run_goes_on_and_ends_the_same(root, folder, monkeypatch):
         return original(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(GraphTaskModule, "training_step", step)
+        patch.setattr(RelationalModule, "training_step", step)
         with pytest.raises(RuntimeError, match="killed"):
             graphs.run(root=root, **options)
-    assert (folder / "checkpoints" / name / "last.ckpt").is_file()
+    assert (folder / name / "checkpoints/last.ckpt").is_file()
     steps = []
     monkeypatch.setattr(
-        GraphTaskModule,
         "training_step",
         lambda self, batch: steps.append(1) or original(self, batch),
     )
-    path = folder / "checkpoints" / name / "last.ckpt"
+    path = folder / name / "checkpoints/last.ckpt"
     content = path.read_bytes()
     path.write_bytes(content[:-100])
     with pytest.raises(UsageError, match=r"is damaged .*; delete it, and"):
@@ -139,7 +136,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(root, folder, monkeypatch):
     assert len(steps) == 4
     assert resumed["curve"] == whole["curve"]
     assert resumed["test"]["16-32"]["right"] == whole["test"]["16-32"]["right"]
-    assert not (folder / "checkpoints" / name).exists()
+    assert not (folder / name).exists()
 
 
 def test_figures_are_recorded_where_asked(root, tmp_path):
@@ -273,11 +270,11 @@ def test_steps_depend_on_the_number_of_nodes_alone():
 def test_larger_graphs_do_not_choose_the_epoch(root, folder):
     """The weights of the epoch with the lowest loss in validation are tested."""
     case = Case(TASK, MODEL, 0, QUICK, ("16-32",))
-    data = training.load_data(TASK, root, QUICK)
+    data = graphs.load_data(TASK, root, QUICK)
     assert {len(data.dataset(s)) for s in ("train", "val")} == {64, 32}
     assert max(graph.num_nodes for graph in data.dataset("val")) <= 16
     assert "test" not in data.datasets
-    figures = training.run_case(case, data, folder, root)
+    figures = graphs.run_case(case, data, folder, root)
     assert json.loads(json.dumps(case.settings)) == figures["settings"] == case.settings
 
 
@@ -323,7 +320,7 @@ def test_long_ways_are_trained_as_often_as_short_ones():
 
 
 def test_training_draws_even_lengths_and_validation_does_not(root):
-    data = training.load_data(TASK, root, QUICK)
+    data = graphs.load_data(TASK, root, QUICK)
     assert isinstance(data.train_loader(), StoredLoader)
     drawn = [torch.cat([b.length for b in data.train_dataloader()]) for _ in range(60)]
     natural = torch.cat([graph.length for graph in data.dataset("train")])

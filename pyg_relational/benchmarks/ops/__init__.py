@@ -1,7 +1,6 @@
-"""The run: every case, the bounds of the machine, a file and a picture."""
+"""All pairs of a set: our operators against what people write otherwise."""
 
 import gc
-import inspect
 import random
 import statistics
 import sys
@@ -13,7 +12,7 @@ import torch
 from torch import Tensor
 
 from pyg_relational._checks import UsageError
-from pyg_relational._files import write_json
+from pyg_relational.benchmarks import harness
 from pyg_relational.benchmarks.harness import (
     Call,
     free_bytes,
@@ -30,13 +29,19 @@ from pyg_relational.benchmarks.ops.methods import (
     Problem,
     needed_bytes,
 )
-from pyg_relational.benchmarks.ops.report import draw, exponents, floors, table
-from pyg_relational.train.run_folder import hardware, versions
+from pyg_relational.benchmarks.ops.report import (
+    MODES,
+    draw,
+    exponents,
+    floors,
+    summary,
+    table,
+)
 
-# What the machine can do: memory bandwidth and matrix multiplication.
+__all__ = ["run", "summary"]
 
-
-REPEATS = 7
+FOLDER = Path("runs/benchmark-ops")
+REPEATS = 7  # of the bounds of the machine
 
 
 def bounds(device: str, size: int = 2048, megabytes: int = 256) -> dict[str, float]:
@@ -58,10 +63,6 @@ def bounds(device: str, size: int = 2048, megabytes: int = 256) -> dict[str, flo
     return rates
 
 
-# One case: build its methods, check that they agree, time them side by side.
-
-
-MODES = ("forward", "training")
 SHARE = 0.6  # of the free memory that a method may need
 ONCE = 20.0  # seconds; a slower call is measured once
 # Relative, over all numbers. Where a pair is zero to rounding, the two ways may take
@@ -217,9 +218,6 @@ def _compare(
     return differences
 
 
-FOLDERS = {False: Path("runs/benchmark-ops"), True: Path("examples/results")}
-
-
 def run(
     quick: bool = False,
     device: Literal["cpu", "cuda"] = "cpu",
@@ -254,50 +252,25 @@ def run(
             device.
     """
     chosen = _choose(quick, cases)
-    if repeats < 1 or (threads is not None and threads < 1):
-        raise UsageError(
-            f"expected --repeats and --threads of at least 1, got {repeats} and "
-            f"{threads}"
-        )
+    harness.check_at_least(1, repeats=repeats, threads=threads)
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("no CUDA device is available; use --device cpu")
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
+    options = {"quick": quick, "device": device, "threads": threads}
+    options |= {"repeats": repeats, "seed": seed, "cases": cases}
+    with harness.threads(threads):
         measured = _measure(chosen, Runner(device, repeats, seed), quick)
-        kind = hardware(device)
-    finally:
-        torch.set_num_threads(before)
-    options = {"device": device, "threads": threads, "repeats": repeats, "seed": seed}
-    command = _command(quick, {**options, "cases": cases})
+        made = harness.made_by(harness.command_line(run, options), device)
     rows = floors(measured["cases"], quick)
-    where = kind.get("accelerator") or f"{kind['threads']} threads, {kind['processor']}"
     figures = {
-        "table": table(rows, command, where),
-        "command": command,
-        "versions": versions(),
-        "hardware": kind,
+        "table": table(rows, made["command"], harness.place(made["hardware"])),
+        **made,
         "seed": seed,
         "floors": rows,
         "exponents": exponents(measured["cases"]),
         **measured,
     }
-    folder = FOLDERS[record]
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(folder / "ops.json", figures)
-    draw(folder / "ops.png", measured["cases"])
-    return figures
-
-
-def _command(quick: bool, options: dict[str, Any]) -> str:
-    """Returns the command line; where it writes is left out, as are defaults."""
-    defaults = inspect.signature(run).parameters
-    chosen = [
-        f"--{name} {value}"
-        for name, value in options.items()
-        if value != defaults[name].default
-    ]
-    return " ".join(["pyg-relational benchmark ops", *["--quick"] * quick, *chosen])
+    picture = draw(measured["cases"])
+    return harness.write_record(FOLDER, "ops", figures, record, picture)
 
 
 def _choose(quick: bool, names: str | None) -> list[Case]:

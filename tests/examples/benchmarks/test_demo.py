@@ -5,7 +5,7 @@ import demo
 import pytest
 
 from pyg_relational._checks import UsageError
-from pyg_relational.benchmarks.harness import summary
+from pyg_relational.benchmarks.harness import table_summary
 
 
 def test_both_loaders_train_the_same(
@@ -31,7 +31,7 @@ def test_both_loaders_train_the_same(
     # Training, validation and test of two models.
     assert made == [name for name in figures["found"] for _ in range(6)]
     assert figures["command"] == "python examples/benchmarks/demo.py --epochs 1"
-    assert summary(figures).splitlines()[0].startswith("the demo with")
+    assert table_summary(figures).splitlines()[0].startswith("the demo with")
 
 
 def test_numbers_too_small_are_refused() -> None:

@@ -7,7 +7,7 @@ from torch_geometric.data import Batch
 from torch_geometric.utils import is_undirected
 
 from pyg_relational._checks import UsageError
-from pyg_relational.benchmarks.harness import summary
+from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.loader import StoredGraphs
 
 
@@ -24,7 +24,7 @@ def test_quick_run_compares_and_writes(
     assert [row[0] for row in figures["table"]["rows"]] == list(loader.CASES)
     assert figures["table"]["rows"][0][1:] == ["640", "640", "1.0 [1.0 to 1.0]"]
     assert figures["command"].endswith("loader.py --quick --repeats 1")
-    assert "640 scenes in batches of 64" in summary(figures)
+    assert "640 scenes in batches of 64" in table_summary(figures)
 
 
 def test_scenes_are_what_they_are_called() -> None:

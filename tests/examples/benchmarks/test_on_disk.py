@@ -10,7 +10,7 @@ import pytest
 from on_disk import Memory, used_bytes
 
 from pyg_relational._checks import UsageError
-from pyg_relational.benchmarks.harness import summary
+from pyg_relational.benchmarks.harness import table_summary
 
 
 def test_quick_run_writes_figures_and_deletes_the_scenes(
@@ -39,7 +39,7 @@ def test_quick_run_writes_figures_and_deletes_the_scenes(
     assert list(rows)[3:7] == [f"MB of memory {name}" for name in on_disk.MOMENTS]
     options = "--quick --scenes 400 --workers 1 --max-steps 5"
     assert figures["command"].endswith(f"on_disk.py {options}")
-    assert "loads 200 of these scenes a second" in summary(figures)
+    assert "loads 200 of these scenes a second" in table_summary(figures)
 
 
 def test_memory_of_children_counts() -> None:

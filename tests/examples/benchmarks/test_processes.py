@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from pyg_relational._checks import UsageError
-from pyg_relational.benchmarks.harness import summary
+from pyg_relational.benchmarks.harness import table_summary
 
 
 @pytest.fixture
@@ -38,7 +38,7 @@ def test_figures_are_compared_and_written(
     ]
     assert figures["largest_differences"]["losses"] == pytest.approx(2e-6)
     assert figures["command"].endswith("processes.py --quick --repeats 2 --seed 1")
-    assert "by at most 2.0e-06; test scores" in summary(figures)
+    assert "by at most 2.0e-06; test scores" in table_summary(figures)
 
 
 @pytest.mark.parametrize("what", ["losses", "scores"])

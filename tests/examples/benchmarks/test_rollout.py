@@ -10,7 +10,7 @@ from torch import Tensor, nn
 from torch_geometric.loader import DataLoader
 
 from pyg_relational._checks import UsageError
-from pyg_relational.benchmarks.harness import summary
+from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.datasets import PhysicalMotion
 from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.train.recipe import load_recipe
@@ -124,7 +124,7 @@ def test_figures_of_a_run(
     assert figures["command"].endswith(
         f"rollout.py --run {run} --frames 40 --samples 7"
     )
-    assert "simulator" in summary(figures)
+    assert "simulator" in table_summary(figures)
 
 
 def test_predictions_are_the_model_s_own(run: Path) -> None:

@@ -5,7 +5,7 @@ import pytest
 import scenes
 
 from pyg_relational._checks import UsageError
-from pyg_relational.benchmarks.harness import summary
+from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.data import SceneEncoder
 
 
@@ -19,7 +19,7 @@ def test_quick_run_compares_and_writes(
     assert [part["scenes"] for part in figures["streams"]] == [500, 2000]
     assert set(figures["seconds"]) == {"from_networkx", "exact", "features"}
     assert figures["command"].endswith("scenes.py --quick --repeats 1")
-    assert "200 scenes" in summary(figures)
+    assert "200 scenes" in table_summary(figures)
 
 
 def test_a_wrong_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:

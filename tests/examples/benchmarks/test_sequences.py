@@ -5,7 +5,7 @@ import pytest
 import sequences
 
 from pyg_relational._checks import UsageError
-from pyg_relational.benchmarks.harness import summary
+from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.nn.recurrent import RelationalSequenceEncoder
 
 
@@ -25,7 +25,7 @@ def test_quick_run_compares_and_writes(
         ("model", 2, 60),
     ]
     assert figures["command"].endswith("--quick --repeats 1")
-    assert "2 x 60 steps" in summary(figures)
+    assert "2 x 60 steps" in table_summary(figures)
 
 
 def test_a_wrong_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
