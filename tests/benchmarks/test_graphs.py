@@ -8,6 +8,7 @@ from torch_geometric.data import Batch, Data
 from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks import graphs
 from pyg_relational.benchmarks.graphs import (
+    KIND,
     MODELS,
     QUICK,
     SIZES,
@@ -26,7 +27,9 @@ from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.cli import main
 from pyg_relational.datasets import GraphTasks
 from pyg_relational.loader import StoredLoader
+from pyg_relational.nn.checks import NotFiniteError
 from pyg_relational.ops import fully_connected_edges
+from pyg_relational.train.module import RelationalModule
 
 TASK, MODEL = "shortest-path", "recurrent"
 ONE = {"tasks": [TASK], "models": [MODEL], "sizes": ["16-32"], "quick": True}
@@ -122,6 +125,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(root, folder, monkeypatch):
     assert (folder / name / "checkpoints/last.ckpt").is_file()
     steps = []
     monkeypatch.setattr(
+        RelationalModule,
         "training_step",
         lambda self, batch: steps.append(1) or original(self, batch),
     )
@@ -158,7 +162,7 @@ def test_numbers_are_judged_by_their_choice_among_all():
     batch = sorted_batch()
     source, target = fully_connected_edges(batch.ptr)
     chosen = batch.y + batch.ptr[batch.batch]
-    scores = (source == chosen[target]).double()[:, None]
+    scores = (source == chosen[target]).double()[:, None, None]
     judged = judge("sorting", scores, batch)
     assert judged.right.all()
     assert judged.solved.tolist() == [True, True]
@@ -180,7 +184,8 @@ def test_the_loss_of_a_choice_is_its_cross_entropy():
         rows = out[begin : begin + size, :, 0]
         expected.append(-rows.log_softmax(dim=0)[choice])
         begin += size
-    value = loss("sorting", out, batch)
+    task = KIND["pointer"]
+    value = task.loss(task.read(out, batch), batch.y)
     torch.testing.assert_close(value, torch.stack(expected).mean())
 
 
@@ -197,7 +202,8 @@ def test_a_graph_is_solved_if_every_answer_is_right(root, task):
     judged = judge(task, out, batch)
     assert judged.solved.tolist() == [s != 4 for s in range(6)]
     assert int((~judged.right).sum()) == 1
-    value = loss(task, out[:, None].expand(-1, 2, -1), batch)
+    twice = out[:, None].expand(-1, 2, -1)
+    value = KIND[TASKS[task].output].loss(twice, batch.y)
     torch.testing.assert_close(
         value, torch.nn.functional.cross_entropy(out, batch.y), rtol=1e-9, atol=1e-9
     )
@@ -340,23 +346,21 @@ def test_a_graph_whose_states_overflow_is_not_solved(root):
     graphs = list(GraphTasks(root, TASK, "val", num_val=3))
     graphs[1].x = graphs[1].x + 0.5  # known by its start
 
-    class Overflows:
-        case = Case(TASK, MODEL, 0, Budget(), ("64",))
+    def answer(x, edge_index, batch):
+        if (x == 0.5).any():
+            raise NotFiniteError("'x' must be finite (got NaN or infinity in 1 row)")
+        return torch.nn.functional.one_hot(known[len(batch)], 2).float().unsqueeze(1)
 
-        def answer(self, batch, steps, last):
-            if (batch.x == 0.5).any():
-                raise ValueError("'x' must be finite (got NaN or infinity in 1 row)")
-            return torch.nn.functional.one_hot(batch.y, 2).float().unsqueeze(1)
-
-    judged = judge_answers(Overflows(), Batch.from_data_list(graphs), 5)
+    batch = Batch.from_data_list(graphs)
+    known = {data.num_nodes: data.y for data in (*graphs, batch)}
+    judged = judge_answers(TASK, answer, batch)
     assert judged.solved.tolist() == [True, False, True]
     sizes = [graph.num_nodes for graph in graphs]
     rows = [rows.tolist() for rows in judged.right.split(sizes)]
     assert rows == [[True] * sizes[0], [False] * sizes[1], [True] * sizes[2]]
 
-    def fail(batch, steps, last):
+    def fail(x, edge_index, batch):
         raise ValueError("another mistake")
 
-    Overflows.answer = staticmethod(fail)
     with pytest.raises(ValueError, match="another mistake"):
-        judge_answers(Overflows(), Batch.from_data_list(graphs), 5)
+        judge_answers(TASK, fail, batch)
