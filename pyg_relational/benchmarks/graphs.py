@@ -390,7 +390,7 @@ class RepeatedGIN(nn.Module):
         r"""Runs the forward pass."""
         if edge_index is None:
             edge_index = fully_connected_edges(
-                set_ptr(batch, x.size(0), None, x.device)
+                ptr=set_ptr(batch, x.size(0), None, x.device)
             )
         z = self.encoder(x)
         h, answers = torch.zeros_like(z), []

@@ -456,7 +456,7 @@ class RelationPerNode(Aggregation):
 
     def __init__(self, nn: PairwiseMLP) -> None:
         super().__init__()
-        self.relation = RelationAggregation(nn, reduce="mean")
+        self.relation = RelationAggregation(nn, aggr="mean")
 
     def forward(
         self,

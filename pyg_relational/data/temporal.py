@@ -568,8 +568,8 @@ def to_dense_series(batch: TemporalGraph) -> tuple[Tensor, Tensor]:
         ptr = torch.tensor([0, x.size(0)], device=x.device)
     else:
         ptr = batch_to_ptr(nodes, batch["num_frames"].numel())
-    dense, _ = to_dense(x, ptr)
-    observed, _ = to_dense(mask, ptr, fill_value=False)
+    dense, _ = to_dense(x, ptr=ptr)
+    observed, _ = to_dense(mask, ptr=ptr, fill_value=False)
     # [B, N, T, *] -> [B, T, N, *]
     return dense.transpose(1, 2), observed.transpose(1, 2)
 

@@ -152,19 +152,20 @@ def check_edges(
     edge_attr: Tensor | None,
     x: Tensor,
     num_nodes: int | tuple[int, int] | None = None,
+    name: str = "edge_index",
 ) -> None:
     r"""Raises a :class:`ValueError` unless edges join rows and edge features belong to
     edges, one row each."""
     if edge_index is None:
         if edge_attr is not None:
             raise ValueError(
-                f"'edge_attr' needs 'edge_index' (got None beside features of shape "
+                f"'edge_attr' needs '{name}' (got None beside features of shape "
                 f"{list(edge_attr.shape)})"
             )
         return
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
         return
-    check_pairs(edge_index, "edge_index", x, num_nodes)
+    check_pairs(edge_index, name, x, num_nodes)
     edges = edge_index.size(1)
     if edge_attr is not None and (edge_attr.dim() < 1 or edge_attr.size(0) != edges):
         raise ValueError(
@@ -174,7 +175,7 @@ def check_edges(
 
 
 def check_pairs(
-    pairs: Tensor,
+    pairs: Any,
     name: str,
     x: Tensor,
     num_nodes: int | tuple[int, int] | None = None,

@@ -44,7 +44,7 @@ def cross_pairs(
     target_ptr = batch_to_ptr(owner[target], 2 * graphs)
     other = owner[source] + 1 - 2 * side[source]
     source_ptr = batch_to_ptr(other, 2 * graphs)
-    pairs = fully_connected_edges(target_ptr, source_ptr=source_ptr)
+    pairs = fully_connected_edges(ptr=target_ptr, source_ptr=source_ptr)
     return torch.stack([source[pairs[0]], target[pairs[1]]])
 
 
@@ -69,7 +69,9 @@ def check_interactions(names: Sequence[str]) -> list[str]:
 
 
 def pair_interactions(
-    x: Tensor, edge_index: Tensor, names: Sequence[str] = ("difference", "product")
+    x: Tensor,
+    edge_label_index: Tensor,
+    names: Sequence[str] = ("difference", "product"),
 ) -> Tensor:
     r"""Returns interactions of the features of given pairs, as edge features.
 
@@ -78,7 +80,7 @@ def pair_interactions(
     :math:`\mathbf{x}_i - \mathbf{x}_j` and the `"product"`
     :math:`\mathbf{x}_i \odot \mathbf{x}_j`."""
     check_interactions(names)
-    source, target = x[edge_index[0]], x[edge_index[1]]
+    source, target = x[edge_label_index[0]], x[edge_label_index[1]]
     out = torch.cat([INTERACTIONS[name](source, target) for name in names], dim=-1)
     if torch.compiler.is_compiling() or out.numel() == 0:
         return out

@@ -43,7 +43,7 @@ class FrameDistances(BaseTransform):
                 f"{data.num_edges}); leave 'FrameDistances' out"
             )
         x, mask = data.x, data.mask
-        pairs = fully_connected_edges(_ptr(data, mask), self_pairs=False)
+        pairs = fully_connected_edges(ptr=_ptr(data, mask), self_pairs=False)
         pair, time = mask[pairs].all(dim=0).nonzero(as_tuple=True)
         source, target = pairs[:, pair]
         position = x[..., self.columns]

@@ -160,7 +160,7 @@ def sorted_batch():
 
 def test_numbers_are_judged_by_their_choice_among_all():
     batch = sorted_batch()
-    source, target = fully_connected_edges(batch.ptr)
+    source, target = fully_connected_edges(ptr=batch.ptr)
     chosen = batch.y + batch.ptr[batch.batch]
     scores = (source == chosen[target]).double()[:, None, None]
     judged = judge("sorting", scores, batch)
@@ -234,7 +234,7 @@ def test_gin_repeats_one_layer(output):
     expected = torch.stack(answers[1:], dim=1)
     torch.testing.assert_close(out, expected, rtol=1e-9, atol=1e-9)
     every = model(x, batch=batch, steps=3, last=2)
-    pairs = fully_connected_edges(torch.tensor([0, 3, 5]))
+    pairs = fully_connected_edges(ptr=torch.tensor([0, 3, 5]))
     assert torch.equal(every, model(x, pairs, batch=batch, steps=3, last=2))
 
 

@@ -25,7 +25,7 @@ RECIPE = {
                 "in_channels": 13,
                 "out_channels": 4,
                 "hidden_channels": 8,
-                "embedding_channels": [8],
+                "object_channels": [8],
                 "relation_channels": [8, 8],
                 "readout_channels": [],
                 "steps": 2,
