@@ -186,7 +186,7 @@ def test_wrong_rows_are_named(build, tmp_path, split, rows, message):
 
 def test_missing_columns_and_files_are_named(build, tmp_path):
     path = write(tmp_path / "wrong.csv", columns=("text", "stars", "source"))
-    with pytest.raises(ValueError, match="expected the columns .*; label missing"):
+    with pytest.raises(ValueError, match=r"expected the columns .*; label missing"):
         build(path=path)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
         build(path=str(tmp_path / "nowhere.csv"))
