@@ -23,7 +23,7 @@ from jsonargparse.typing import NonNegativeInt, PositiveFloat, PositiveInt
 
 from pyg_relational import benchmarks
 from pyg_relational._checks import UsageError, nearest_names
-from pyg_relational._files import parse_yaml, read_yaml, write_text
+from pyg_relational._files import parse_yaml, read_yaml
 from pyg_relational.train.recipe import (
     allow,
     configure,
@@ -399,18 +399,13 @@ def benchmark(name: str, output: str | None = None, **options: Any) -> int:
         name: name of a benchmark (see `list`)
         output: JSON file for the figures as well (null: none)
     """
-    from pyg_relational.train.run_folder import keep_freed_memory
+    from pyg_relational.benchmarks.harness import execute
 
-    keep_freed_memory()
-    module = _benchmark(name)
+    module, options = _benchmark(name), {**options, "output": output}
     try:
-        figures = module.run(**options)
+        execute(module.run, options, getattr(module, "summary", None))
     except ValueError as error:
         raise UsageError(f"benchmark {name}: {error}") from error
-    text = json.dumps(figures, indent=2, ensure_ascii=False)
-    print(module.summary(figures) if hasattr(module, "summary") else text)
-    if output is not None:
-        write_text(Path(output), text + "\n")
     return 0
 
 
@@ -571,20 +566,22 @@ def _add_options(parser: Parser, name: str, argv: list[str]) -> None:
     if name in CONFIGURED:
         text = "YAML file with any of these options"
         parser.add_argument("--config", action=OptionsFile, help=text)
-    texts = _texts(train) | _texts(COMMANDS[name])
-    _add_function(parser, COMMANDS[name], texts)
+    _add_arguments(parser, COMMANDS[name])
     if name == "benchmark" and len(argv) > 1 and argv[1][0] != "-":
-        function = _benchmark(argv[1]).run
-        _add_function(parser, function, _texts(function))
+        run = _benchmark(argv[1]).run
+        # Late: it imports torch, as the benchmark has.
+        from pyg_relational.benchmarks.harness import add_options
+
+        add_options(parser, run)
     if name in BUILDING:
         text = "module whose classes a recipe may name, too; its code is run"
         parser.add_argument("--allow", type=str, action="append", default=[], help=text)
 
 
-def _add_function(
-    parser: Parser, function: Callable[..., Any], texts: dict[str, str]
-) -> None:
-    """Adds a function's arguments as options, those without a default as words."""
+def _add_arguments(parser: Parser, function: Callable[..., Any]) -> None:
+    """Adds a function's arguments as options, those without a default as words. What
+    its docstring does not say of them, that of `train` does."""
+    texts = _texts(train) | _texts(function)
     for name, parameter in inspect.signature(function).parameters.items():
         if name == "argv" or parameter.kind is parameter.VAR_KEYWORD:
             continue
@@ -610,16 +607,9 @@ def _add_function(
 
 def _texts(function: Callable[..., Any]) -> dict[str, str]:
     """What the section ``Args`` of a function's docstring says of each argument."""
-    section = inspect.getdoc(function) or ""
-    section = section.partition("Args:\n")[2].partition("\n\n")[0]
-    found = re.findall(
-        r"^ {4}(\w+)(?: \([^)]*\))?: (.*(?:\n {8}.*)*)", section, re.MULTILINE
-    )
-    # The parser adds the default itself.
-    return {
-        name: re.sub(r"\s*\(default: [^)]*\)", "", " ".join(text.split()))
-        for name, text in found
-    }
+    section = str(inspect.getdoc(function)).partition("Args:\n")[2]
+    found = re.findall(r"^ {4}(\w+): (.*(?:\n {8}.*)*)", section, re.MULTILINE)
+    return {name: " ".join(text.split()) for name, text in found}
 
 
 def _check_options(parser: Parser, words: list[str]) -> None:

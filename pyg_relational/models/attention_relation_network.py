@@ -5,7 +5,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.nn import ObjectEncoder, PairwiseMLP, RelationAttentionConv
 from pyg_relational.nn.pairwise import PairMessages
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
@@ -75,7 +75,7 @@ class AttentionRelationNetwork(nn.Module):
         attention_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_choice(output, OUTPUTS, "output")
+        check_name("output", output, OUTPUTS)
         if heads < 1 or not relation_channels or relation_channels[-1] % heads:
             raise ValueError(
                 f"'relation_channels' must end with a multiple of 'heads={heads}' (got "
@@ -169,7 +169,7 @@ class AttentionRelationNetwork(nn.Module):
             x, edge_index, edge_attr, u, batch, batch_size, u_batch
         )
         if edge_index is None:
-            edge_index = fully_connected_edges(ptr)
+            edge_index = fully_connected_edges(ptr=ptr)
         message = self.relation.pair_messages(x, edge_index, edge_attr)
         owner = ptr_to_batch(ptr, x.size(0))[edge_index[1]]
         return PairMessages(edge_index, message, owner, ptr)

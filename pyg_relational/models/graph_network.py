@@ -4,7 +4,7 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.nn import MLP
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.nn import GraphNetworkBlock
 from pyg_relational.nn.checks import check_edges, check_features, check_optional
 from pyg_relational.nn.recurrent.state import answered_steps
@@ -70,7 +70,7 @@ class GraphNetwork(nn.Module):
         act: str = "relu",
     ) -> None:
         super().__init__()
-        check_choice(output, OUTPUTS, "output")
+        check_name("output", output, OUTPUTS)
         if steps < 1:
             raise ValueError(f"'steps' must be at least 1 (got {steps})")
         self.in_channels, self.edge_dim, self.u_dim = in_channels, edge_dim, u_dim
@@ -87,10 +87,10 @@ class GraphNetwork(nn.Module):
         # What was not given is known only from the last step.
         self.block = GraphNetworkBlock(
             2 * width,
+            width,
+            width,
             width + (width if edge_dim else 0),
             width + (width if u_dim else 0),
-            width,
-            width,
             aggr,
             act,
         )
@@ -138,7 +138,7 @@ class GraphNetwork(nn.Module):
         if u is not None:
             check_questions(u, None, graphs)
         if edge_index is None:
-            edge_index = fully_connected_edges(ptr)
+            edge_index = fully_connected_edges(ptr=ptr)
         width = self.hidden_channels
         given = {
             "node": self.encode_node(x),

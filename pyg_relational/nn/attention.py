@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import Linear
 from torch_geometric.nn.inits import glorot
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.nn.checks import check_features, check_optional
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.ops import additive_attention, dot_attention, pair_attention
@@ -363,7 +363,7 @@ class RelationAttention(nn.Module):
         u_dim: int | None = None,
     ) -> None:
         super().__init__()
-        check_choice(score, SCORES, "score")
+        check_name("score", score, SCORES)
         if heads < 1:
             raise ValueError(f"'heads' must be at least 1 (got {heads})")
         self.heads, self.out_channels = heads, out_channels

@@ -9,7 +9,7 @@ from typing import Any, Protocol
 import torch
 from torch import Tensor
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.ops.checks import (
     check_aligned,
     check_layers,
@@ -410,8 +410,8 @@ def pair_attention(
     Raises:
         ValueError: If shapes, dtypes, boundaries or a named choice do not fit.
     """
-    check_choice(score, SCORES, "score")
-    check_choice(act, ACTIVATIONS, "act")
+    check_name("score", score, SCORES)
+    check_name("act", act, ACTIVATIONS)
     others = {"value": value}
     if target_value is not None:
         others["target_value"] = target_value

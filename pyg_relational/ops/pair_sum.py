@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.ops.checks import check_aligned, check_pair_inputs, check_sets
 from pyg_relational.ops.kernels import Eager, Workspace, joint_sort
 from pyg_relational.ops.ragged import Block, blocks
@@ -570,8 +570,8 @@ def _pair_sum(
     method: str,
     total: bool,
 ) -> Tensor:
-    check_choice(method, METHODS, "method")
-    check_choice(reduce, REDUCTIONS, "reduce")
+    check_name("method", method, METHODS)
+    check_name("reduce", reduce, REDUCTIONS)
     target_ptr, source_ptr = check_pair_inputs(target, source, target_ptr, source_ptr)
     tensors = target, source, target_ptr, source_ptr
     options = float(negative_slope), self_pairs, method, total

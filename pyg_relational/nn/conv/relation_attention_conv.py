@@ -9,7 +9,7 @@ from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import Adj, OptTensor
 from torch_geometric.utils import softmax
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.nn.attention import Projections, RelationAttention
 from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
@@ -110,7 +110,7 @@ class RelationAttentionConv(MessagePassing):
             in_channels, out_channels, heads, score, nn, edge_dim, u_dim
         )
         methods = ("auto", "tiled", *self.attention.score.methods)
-        check_choice(method, methods, "method")
+        check_name("method", method, methods)
         self.out_channels, self.heads, self.concat = out_channels, heads, concat
         self.dropout, self.self_pairs, self.method = dropout, self_pairs, method
         width = heads * out_channels if concat else out_channels
@@ -170,7 +170,9 @@ class RelationAttentionConv(MessagePassing):
         alpha = None
         if return_attention_weights and edge_index is None:
             self.attention.check_no_edges()
-            edge_index = fully_connected_edges(ptr_r, self.self_pairs, ptr_l)
+            edge_index = fully_connected_edges(
+                ptr=ptr_r, self_pairs=self.self_pairs, source_ptr=ptr_l
+            )
         if edge_index is None:
             out = self._attend(parts, ptr_r, ptr_l)
         else:

@@ -3,7 +3,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch_geometric.nn import MLP, Linear
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.nn.recurrent.state import check_rows, check_tensor
 
 GATES = ("unit", "memory", "none")
@@ -83,7 +83,7 @@ class RelationalMemory(nn.Module):
         input_bias: float = 0.0,
     ) -> None:
         super().__init__()
-        check_choice(gate, GATES, "gate")
+        check_name("gate", gate, GATES)
         numbers = {
             "in_channels": in_channels,
             "slots": slots,
