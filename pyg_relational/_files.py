@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any
 from filelock import FileLock
 
 from pyg_relational._checks import UsageError
+from pyg_relational._extras import require
 
 if TYPE_CHECKING:
     import yaml
@@ -160,9 +161,8 @@ def read_yaml(path: Path) -> Any:
 
 def parse_yaml(text: str, source: str) -> Any:
     """Returns the plain values of a YAML text."""
-    # An extra brings it, and the library half reads no YAML.
-    import yaml
-
+    # An extra brings it: the library half reads no YAML.
+    yaml: Any = require("yaml")
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None and _entries(node, {}) > MAX_ENTRIES:

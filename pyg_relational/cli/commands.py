@@ -410,9 +410,9 @@ def benchmark(name: str, output: str | None = None, **options: Any) -> int:
 
 
 def benchmark_names() -> list[str]:
-    """Return the names of the public modules of ``pyg_relational.benchmarks``."""
+    """Return the names of the benchmarks."""
     names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
-    return sorted(name for name in names if not name.startswith("_"))
+    return sorted({*names} - {"harness", "trainings"})
 
 
 def reproducing_command(argv: list[str]) -> str:

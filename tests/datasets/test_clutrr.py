@@ -217,7 +217,7 @@ def test_a_damaged_archive_leaves_nothing_stored(root):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"split": "valid"}, ValueError, "Unknown split 'valid'; did you mean 'val'"),
+        ({"split": "valid"}, ValueError, "'split' must be .*mean 'val'"),
         ({"representation": "graphs"}, ValueError, "did you mean 'graph'"),
         ({"val_fraction": 1.0}, ValueError, "above 0 and below 1, got 1.0"),
         ({"val_fraction": True}, TypeError, "`val_fraction` to be a number"),

@@ -88,8 +88,8 @@ def test_second_use_reads_the_same_samples(tmp_path, monkeypatch):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"name": "sort"}, ValueError, "Unknown name 'sort'; did you mean 'sorting'"),
-        ({"split": "valid"}, ValueError, "Unknown split 'valid'; did you mean 'val'"),
+        ({"name": "sort"}, ValueError, "'name' must be .*mean 'sorting'"),
+        ({"split": "valid"}, ValueError, "'split' must be .*mean 'val'"),
         ({"num_train": 0}, ValueError, "`num_train` to be at least 1, got 0"),
         ({"num_nodes": 7}, ValueError, "`num_nodes` to be at least 8, got 7"),
         ({"num_nodes": (7, 9)}, ValueError, r"`num_nodes\[0\]` to be at least 8"),

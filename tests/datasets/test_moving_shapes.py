@@ -285,7 +285,7 @@ def test_limits(tmp_path, kwargs):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"split": "valid"}, ValueError, "Unknown split 'valid'; did you mean 'val'"),
+        ({"split": "valid"}, ValueError, "'split' must be .*mean 'val'"),
         ({"num_train": 0}, ValueError, "`num_train` to be at least 1, got 0"),
         ({"min_objects": 2}, ValueError, "`min_objects` to be from 3 to 8, got 2"),
         ({"max_objects": 9}, ValueError, "`max_objects` to be from 3 to 8, got 9"),

@@ -145,7 +145,7 @@ def test_every_argument_that_changes_the_content_has_its_own_file(tmp_path):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"split": "valid"}, ValueError, "Unknown split 'valid'; did you mean 'val'"),
+        ({"split": "valid"}, ValueError, "'split' must be .*mean 'val'"),
         ({"num_train": 0}, ValueError, "`num_train` to be at least 1, got 0"),
         ({"num_vectors": 1}, ValueError, "`num_vectors` to be from 2 to 8, got 1"),
         ({"num_vectors": 9}, ValueError, "`num_vectors` to be from 2 to 8, got 9"),

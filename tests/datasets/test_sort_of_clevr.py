@@ -203,8 +203,8 @@ def test_one_scene(tmp_path):
 @pytest.mark.parametrize(
     ("kwargs", "message"),
     [
-        ({"split": "valid"}, "Unknown split 'valid'; did you mean 'val'"),
-        ({"representation": "pixel"}, "Unknown representation.*mean 'pixels'"),
+        ({"split": "valid"}, "'split' must be .*mean 'val'"),
+        ({"representation": "pixel"}, "'representation' must be .*mean 'pixels'"),
         ({"num_train": 0}, "`num_train` to be at least 1, got 0"),
         ({"num_objects": 7}, "`num_objects` to be from 2 to 6, got 7"),
         ({"num_objects": 1}, "`num_objects` to be from 2 to 6, got 1"),

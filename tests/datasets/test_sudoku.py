@@ -118,7 +118,7 @@ def test_filter_and_transform_see_whole_puzzles(tmp_path):
 @pytest.mark.parametrize(
     ("kwargs", "error", "message"),
     [
-        ({"split": "valid"}, ValueError, "Unknown split 'valid'; did you mean 'val'"),
+        ({"split": "valid"}, ValueError, "'split' must be .*mean 'val'"),
         ({"size": 6}, ValueError, "`size` to be 4 or 9, got 6"),
         ({"size": 16}, ValueError, "`size` to be from 4 to 9, got 16"),
         ({"size": "9"}, TypeError, "`size` to be an integer"),

@@ -200,7 +200,7 @@ def test_the_mask_holds_for_loss_scores_and_groups() -> None:
     }
     assert module.score.compute() == expected
     # References are given all rows, as one table.
-    assert module.score_of(batch.answers, batch) == expected
+    assert score_of(module.task, groups, batch.answers, batch) == expected
 
 
 def test_a_batch_without_a_marked_row_changes_nothing() -> None:
