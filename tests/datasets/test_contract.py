@@ -73,6 +73,10 @@ def test_every_argument_has_its_own_file(
     assert all(Path(path).is_file() for path in paths)
     for same in case.same:
         assert case.build(tmp_path, **same).processed_paths[0] in paths
+    if case.stored:
+        monkeypatch.setattr(case.kind, "generate", lambda self: pytest.fail("again"))
+    for variant, dataset in zip(variants, built, strict=True):
+        assert equal(case.build(tmp_path, **variant), dataset)
 
 
 @every
