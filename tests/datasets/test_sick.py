@@ -281,9 +281,7 @@ def test_other_files_are_refused(tmp_path):
     with pytest.raises(ValueError, match=r"line 1: expected .pair_ID"):
         read_sentence_pairs(path)
     path.write_bytes(b"PK\x03\x04\xff\xfe\n")
-    with pytest.raises(
-        ValueError, match=r"f\.txt, line 1: expected UTF-8 .*fetch it again"
-    ):
+    with pytest.raises(ValueError, match=r"f\.txt, line 1: .*fetch it again"):
         read_sentence_pairs(path)
     with pytest.raises(ValueError, match="holds no pairs"):
         read_sentence_pairs(write(path, [HEAD]))
@@ -306,7 +304,7 @@ def served(monkeypatch):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_bytes(files[url])
 
-    monkeypatch.setattr(sick_files, "fetch_raw", fetch)
+    monkeypatch.setattr(sick_embeddings, "fetch_raw", fetch)
     return files
 
 
