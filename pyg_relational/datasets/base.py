@@ -236,9 +236,10 @@ def collate_ragged(
     Attributes without `counts` have one row a sample."""
     data = data_class(**rows)
     one_each = torch.ones_like(next(iter(counts.values())))
+    single = {name: one_each for name in rows if name not in counts}
     slices = {
         name: torch.cat([count.new_zeros(1), count.cumsum(0)])
-        for name, count in (dict.fromkeys(rows, one_each) | counts).items()
+        for name, count in {**counts, **single}.items()
     }
     if num_nodes is not None:
         data.num_nodes = int(num_nodes.sum())
