@@ -1,17 +1,28 @@
 import json
+import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.datasets import NLVR, nlvr
+from pyg_relational.datasets import NLVR, downloads, nlvr
 from pyg_relational.datasets.nlvr import (
     COLOUR_NAMES,
+    FIXED_WORDS,
+    Item,
+    Statement,
+    parse_statement,
     read_statements,
     sentence_key,
+    sentence_vocabulary,
     sentence_words,
+    split_statements,
+    without_sentences,
 )
 
 SPLITS = ("train", "val", "test")
@@ -211,7 +222,7 @@ def test_missing_files_are_fetched(tmp_path, monkeypatch):
         fetched.append((url, sha256))
         write(path, FILES[path.stem])
 
-    monkeypatch.setattr(nlvr, "fetch_raw", fetch)
+    monkeypatch.setattr(downloads, "fetch_raw", fetch)
     NLVR(tmp_path, "test")
     assert fetched == [
         (f"{nlvr.URL}/{name}/{name}.json", nlvr.SHA256[name])
@@ -308,3 +319,200 @@ def test_the_published_files(tmp_path, monkeypatch):
     ]
     assert not keys[0] & keys[1]
     assert not (keys[0] | keys[1]) & keys[2]
+
+
+ITEM = {"x_loc": 3, "y_loc": 80, "size": 20, "type": "square", "color": "Yellow"}
+
+
+def document(**changes):
+    return {
+        "sentence": "There is a tower.",
+        "label": "true",
+        "identifier": "12-3",
+        "directory": "0",
+        "evals": {"r0": "false"},
+        "structured_rep": [[ITEM], [], [ITEM, {**ITEM, "color": "#0099ff"}]],
+        **changes,
+    }
+
+
+def lines(*documents):
+    return "".join(json.dumps(document) + "\n" for document in documents)
+
+
+def test_a_statement():
+    statement = parse_statement(json.dumps(document()))
+    assert statement.sentence == "There is a tower."
+    assert statement.identifier == (12, 3)
+    assert statement.label == 1
+    assert statement.boxes == (
+        (Item(3, 80, 20, 1, 0),),
+        (),
+        (Item(3, 80, 20, 1, 0), Item(3, 80, 20, 1, 2)),
+    )
+    other = parse_statement(json.dumps(document(label="FALSE")))
+    assert other.label == 0
+
+
+def test_files_end_as_they_like(tmp_path):
+    path = tmp_path / "dev.json"
+    for content in (lines(document(), document()), lines(document())[:-1]):
+        path.write_text(content)
+        assert len(read_statements(path)) == content.count('"12-3"')
+    # Another system's line ends.
+    path.write_bytes(lines(document(), document()).replace("\n", "\r\n").encode())
+    assert len(read_statements(path)) == 2
+
+
+def boxed(**changes):
+    return {"structured_rep": [[], [ITEM, {**ITEM, **changes}], []]}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (json.dumps(document())[:-20], "expected a JSON document .* character"),
+        ("", "expected a JSON document"),
+        ("[]", "expected a JSON object"),
+        (document(sentence=7), "'sentence' to be a text, got 7"),
+        (document(sentence="  "), "'sentence' to have words"),
+        (document(identifier=None), "'identifier' to be a text, got None"),
+        (document(identifier="12"), "'identifier' to be like '12-3', got '12'"),
+        (document(label="maybe"), "'label' to be one of false, true, got 'maybe'"),
+        (document(label=True), "'label' to be one of false, true, got True"),
+        (document(structured_rep=[[], []]), "a list of 3 boxes"),
+        (document(structured_rep={}), "a list of 3 boxes"),
+        (document(structured_rep=[[], 1, []]), "box 2 to be a list of objects"),
+        (document(structured_rep=[[], [], [1]]), "box 3: expected an object, got 1"),
+        (document(**boxed(x_loc=-1)), "box 2: expected 'x_loc' .*0 to 100, got -1"),
+        (document(**boxed(y_loc=101)), "'y_loc' .*0 to 100, got 101"),
+        (document(**boxed(size=math.nan)), "'size' .*got nan"),
+        (document(**boxed(size="20")), "'size' to be a number .*got '20'"),
+        (document(**boxed(size=True)), "'size' to be a number .*got True"),
+        (
+            document(**boxed(type="cube")),
+            "'type' .*circle, square, triangle.*'cube'",
+        ),
+        (document(**boxed(color="red")), "'color' .*yellow, black, #0099ff.*'red'"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path, line, message):
+    text = line if isinstance(line, str) else json.dumps(line)
+    path = tmp_path / "dev.json"
+    path.write_text(lines(document()) + text + "\n" + lines(document()))
+    with pytest.raises(ValueError, match=f"^dev.json, line 2: .*{message}"):
+        read_statements(path)
+
+
+@pytest.mark.parametrize("name", ["sentence", "label", "identifier", "structured_rep"])
+def test_a_missing_field_is_named(name):
+    content = document()
+    del content[name]
+    with pytest.raises(ValueError, match=f"'{name}' is missing"):
+        parse_statement(json.dumps(content))
+
+
+def test_a_missing_field_of_an_object_is_named():
+    content = document(structured_rep=[[{"x_loc": 1}], [], []])
+    with pytest.raises(ValueError, match="box 1: 'y_loc' is missing"):
+        parse_statement(json.dumps(content))
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path):
+    path = tmp_path / "test.json"
+    path.write_bytes(lines(document()).encode() + b'{"sentence": "\xff"}\n')
+    with pytest.raises(ValueError, match=r"^test\.json, line 2: "):
+        read_statements(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"^test\.json, line 1: "):
+        read_statements(path)
+
+
+NOUNS = ("tower", "towers", "block", "Blocks", "box", "circle")
+SENTENCES = st.builds(
+    "There {} {} {} {}{}".format,
+    st.sampled_from(["is", "are"]),
+    st.sampled_from(["a", "the", "2", "two", "3"]),
+    st.sampled_from(["black", "blue"]),
+    st.sampled_from(NOUNS),
+    st.sampled_from(["", ".", " ."]),
+)
+
+
+def statement(sentence, scene=0):
+    return Statement((0, scene), sentence, 1, ((), (), ()))
+
+
+def test_words():
+    said = "There are 2 Blue squeres, and ablue blccks with 10 items."
+    assert sentence_words(said) == [
+        *("there", "are", "two", "blue", "squeres", ",", "and", "a", "blue", "blocks"),
+        *("with", "10", "items", "."),
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "there is a tower with 3 blocks",
+        "There is the tower with three blocks.",
+        "There is tower, with three block!",
+    ],
+)
+def test_near_duplicates(other):
+    assert sentence_key(other) == sentence_key("There is a tower with three blocks.")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "There is a tower with four blocks.",
+        "There is a tower with three black blocks.",
+        "There is with three blocks a tower.",
+    ],
+)
+def test_no_near_duplicates(other):
+    assert sentence_key(other) != sentence_key("There is a tower with three blocks.")
+
+
+def test_short_words_keep_their_s():
+    assert sentence_key("it is as I") == "it is as i"
+
+
+@given(
+    st.lists(SENTENCES, min_size=1, max_size=40),
+    st.floats(0.05, 0.95),
+    st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_sentence_is_in_two_parts(sentences, fraction, seed):
+    statements = [statement(text, i) for i, text in enumerate(sentences)]
+    rng = np.random.default_rng(seed)
+    train, val = split_statements(statements, fraction, rng)
+    assert sorted(train + val) == sorted(statements)
+    keys = [{sentence_key(s.sentence) for s in part} for part in (train, val)]
+    assert not keys[0] & keys[1]
+    number = len(keys[0] | keys[1])
+    assert len(keys[1]) == round(fraction * number)
+    again = split_statements(statements[::-1], fraction, np.random.default_rng(seed))
+    assert sorted(again[1]) == sorted(val)
+
+
+@given(st.lists(SENTENCES, max_size=20), st.lists(SENTENCES, max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_what_others_say_is_left_out(sentences, others):
+    statements = [statement(text, i) for i, text in enumerate(sentences)]
+    kept = without_sentences(statements, map(statement, others))
+    known = {sentence_key(text) for text in others}
+    for said in statements:
+        assert (said in kept) == (sentence_key(said.sentence) not in known)
+
+
+def test_vocabulary():
+    said = ["a tower of blue blocks", "a tower tower over it", "it is red"]
+    statements = [statement(text, i) for text in said for i in range(4)]
+    vocabulary = sentence_vocabulary(statements, 2)
+    # Words are counted once a sentence; those that are looked for come first.
+    assert vocabulary.tokens == ("<unk>", *FIXED_WORDS, "a", "it", "tower")
+    every = sentence_vocabulary(statements, 1).tokens
+    assert set(every) == {"<unk>", *FIXED_WORDS, *" ".join(said).split()}
