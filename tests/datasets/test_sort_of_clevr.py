@@ -6,7 +6,6 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from pyg_relational._files import read_verified
 from pyg_relational.datasets import SortOfCLEVR, SortOfCLEVROnDisk, scene_from_objects
 from pyg_relational.datasets.sort_of_clevr import (
     ANSWERS,
