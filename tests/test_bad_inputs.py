@@ -80,7 +80,7 @@ def run_two_compositions(module: RelationCompositionCell, data: Batch) -> Tensor
     """The objects are pairs; the last of each set is composed of all others."""
     last = data.batch.diff(append=data.batch[-1:] + 1) > 0
     x = data.x.softmax(dim=1).where(~last.unsqueeze(1), 0)
-    pairs = fully_connected_edges(data.ptr, self_pairs=False)
+    pairs = fully_connected_edges(ptr=data.ptr, self_pairs=False)
     end = data.ptr[1:][data.batch[pairs[0]]] - 1
     triples = torch.cat([pairs, end.unsqueeze(0)])
     triples = triples[:, (triples[:2] != triples[2]).all(dim=0)]

@@ -69,8 +69,8 @@ def naive_conv_edges(module: RelationConv, data: Batch) -> Tensor:
 
 
 def naive_aggregation(module: RelationAggregation, data: Data) -> Tensor:
-    rows = all_pairs(module.nn, data, REDUCE[module.relation_reduce], module.self_pairs)
-    return torch.stack([REDUCE[module.relation_reduce](torch.stack(r)) for r in rows])
+    rows = all_pairs(module.nn, data, REDUCE[module.aggr], module.self_pairs)
+    return torch.stack([REDUCE[module.aggr](torch.stack(r)) for r in rows])
 
 
 def naive_network(module: RelationNetwork, data: Data) -> Tensor:
@@ -87,6 +87,12 @@ def naive_objects_network(module: RelationNetwork, data: Batch) -> Tensor:
         )
         sums[s] = sums[s] + pair_value(g, z_i, z_j, data.edge_attr[e])
     return module.readout(torch.stack(sums))
+
+
+def run_pair_relation(module: PairRelation, data: Batch) -> Tensor:
+    return module(
+        data.x, data.edge_index, data.edge_attr, data.u, data.batch, data.num_graphs
+    )
 
 
 def naive_pair_relation(module: PairRelation, data: Batch) -> Tensor:
@@ -337,6 +343,7 @@ PARTS = {
         u_dim=2,
         edge_dim=3,
         naive=naive_pair_relation,
+        call=run_pair_relation,
     ),
 }
 
@@ -476,7 +483,7 @@ def naive_pixels(module: PixelRelationNetwork, data: Batch) -> Tensor:
 
 IMAGE_PARTS = {
     "PixelRelationNetwork": Part(
-        lambda: PixelRelationNetwork(3, [4, 4], [6, 6], [6], u_dim=2),
+        lambda: PixelRelationNetwork(3, 3, [4, 4], [6, 6], [6], u_dim=2),
         "set",
         naive=naive_pixels,
         make=images_and_questions,

@@ -101,7 +101,7 @@ def naive_composition(model: RelationCompositionNetwork, data: Batch) -> Tensor:
 
 
 def run_attention(model: GraphAttentionNetwork, data: Batch) -> Tensor:
-    return model(data.x, data.edge_index, asked(data), data.edge_attr)
+    return model(data.x, data.edge_index, data.edge_attr, asked(data))
 
 
 def naive_attention(model: GraphAttentionNetwork, data: Batch) -> Tensor:

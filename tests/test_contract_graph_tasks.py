@@ -20,7 +20,7 @@ pytestmark = pytest.mark.scatter
 def edges_of(data: Batch) -> Tensor:
     if "edge_index" in data:
         return data.edge_index
-    return fully_connected_edges(data.ptr)
+    return fully_connected_edges(ptr=data.ptr)
 
 
 def naive_network(module: RecurrentRelationNetwork, data: Batch) -> Tensor:
@@ -99,7 +99,7 @@ def test_last_steps_are_the_end_of_all(model: str, output: str) -> None:
 def test_edges_in_any_order_are_sorted_for_aggregations_that_need_it() -> None:
     """Those of the checks above come sorted by target, and stay as they are."""
     torch.manual_seed(0)
-    block = GraphNetworkBlock(5, 2, 3, 4, 6, LSTMAggregation(4, 4)).double()
+    block = GraphNetworkBlock(5, 4, 6, 2, 3, LSTMAggregation(4, 4)).double()
     data = Part(lambda: block, "node", u_dim=3, edge_dim=2).batch()
     edges, attr = data.edge_index, data.edge_attr
     # The edges of a target keep their order, which this aggregation heeds.

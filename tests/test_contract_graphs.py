@@ -20,7 +20,7 @@ pytestmark = pytest.mark.scatter
 def edges_of(data: Data) -> list[list[int]]:
     if "edge_index" in data:
         return data.edge_index.t().tolist()
-    return fully_connected_edges(data.ptr).t().tolist()
+    return fully_connected_edges(ptr=data.ptr).t().tolist()
 
 
 def naive_conv(conv: GraphRelationConv, data: Data, x: Tensor | None = None) -> Tensor:
@@ -122,7 +122,7 @@ PARTS = {
     "conv-same-width": CONV(lambda: GraphRelationConv(5, 5), edges=True),
     "conv-all-pairs": CONV(lambda: GraphRelationConv(5, 4)),
     "block": EDGES(
-        lambda: GraphNetworkBlock(5, 2, 3, 4, 6),
+        lambda: GraphNetworkBlock(5, 4, 6, 2, 3),
         "node",
         u_dim=3,
         naive=naive_joined,
@@ -230,9 +230,9 @@ def test_a_block_takes_any_aggregation(aggr: str) -> None:
     if kwargs:
         from torch_geometric.nn import LSTMAggregation
 
-        block = GraphNetworkBlock(5, 2, 3, 4, 6, LSTMAggregation(**kwargs))
+        block = GraphNetworkBlock(5, 4, 6, 2, 3, LSTMAggregation(**kwargs))
     else:
-        block = GraphNetworkBlock(5, 2, 3, 4, 6, aggr)
+        block = GraphNetworkBlock(5, 4, 6, 2, 3, aggr)
     part = EDGES(lambda: block, "node", u_dim=3)
     x, e, u = block.double()(
         *(part.batch()[k] for k in ("x", "edge_index", "edge_attr", "u", "batch"))

@@ -46,6 +46,7 @@ PARTS = {
         "pair",
         edges=True,
         naive=naive,
+        call=lambda module, data: module(data.x, data.edge_index),
     )
     for name, options in OPTIONS.items()
 }

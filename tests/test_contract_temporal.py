@@ -269,7 +269,7 @@ ENCODER = partial(
     call=lambda module, data: run_layer(module, data, data.get("u")),
     compiles=False,
 )
-model = partial(SpatioTemporalRelationNetwork, 5, 2, 4, [6, 3], head_channels=[7])
+model = partial(SpatioTemporalRelationNetwork, 5, 2, 4, [6, 3], readout_channels=[7])
 MODEL = partial(Part, naive=naive_model, make=graphs, compiles=False)
 STATIC = partial(graphs, edges="static")
 TIMED = partial(graphs, edges="timed")

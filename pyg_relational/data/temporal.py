@@ -569,8 +569,8 @@ def to_dense_series(batch: TemporalGraph) -> tuple[Tensor, Tensor]:
     if x is None or mask is None:
         raise ValueError("'batch' must have 'x' (got a graph without features)")
     ptr = _ptr(batch, mask)
-    dense, _ = to_dense(x, ptr)
-    observed, _ = to_dense(mask, ptr, fill_value=False)
+    dense, _ = to_dense(x, ptr=ptr)
+    observed, _ = to_dense(mask, ptr=ptr, fill_value=False)
     # [B, N, T, *] -> [B, T, N, *]
     return dense.transpose(1, 2), observed.transpose(1, 2)
 
@@ -588,7 +588,7 @@ def frame_distances(
         scale (float): The unit of length. (default: :obj:`1.0`)
     """
     x, mask = batch["x"], batch["mask"]
-    pairs = fully_connected_edges(_ptr(batch, mask), self_pairs=False)
+    pairs = fully_connected_edges(ptr=_ptr(batch, mask), self_pairs=False)
     pair, time = mask[pairs].all(dim=0).nonzero(as_tuple=True)
     edge_index = pairs[:, pair]
     position = x[..., list(columns)]

@@ -108,7 +108,7 @@ class DigitRelations(Dataset):
     Shapes:
         - **x:** the two images: `[2, 960]` features or `[2, 64]` pixels, in standard
           deviations from the mean of the training digits; or `[2, 1, 8, 8]` uint8
-        - **edge_index:** `[2, 1]` from the first to the second
+        - **edge_label_index:** `[2, 1]` from the first to the second
         - **y:** `[1]` index into `ANSWERS`
         - **question_relation:** `[1]` the same, by which answers are scored
         - **digits:** `[2]` the digits
@@ -162,7 +162,7 @@ class DigitRelations(Dataset):
         pair, y = self.pairs[idx], self.y[idx : idx + 1]
         return Data(
             x=self.table[pair],
-            edge_index=torch.tensor([[0], [1]]),
+            edge_label_index=torch.tensor([[0], [1]]),
             y=y,
             question_relation=y,
             digits=self.labels[pair],
@@ -202,7 +202,7 @@ class DigitRelations(Dataset):
         seen = torch.stack(own)
         return Data(
             x=_rows(seen.numpy(), root, representation),
-            edge_index=torch.tensor([[0], [1]]),
+            edge_label_index=torch.tensor([[0], [1]]),
             y=torch.zeros(1, dtype=torch.long),
             seen=seen,
         )

@@ -169,7 +169,7 @@ class AttentionRelationNetwork(nn.Module):
             x, edge_index, edge_attr, u, batch, batch_size, u_batch
         )
         if edge_index is None:
-            edge_index = fully_connected_edges(ptr)
+            edge_index = fully_connected_edges(ptr=ptr)
         message = self.relation.pair_messages(x, edge_index, edge_attr)
         owner = ptr_to_batch(ptr, x.size(0))[edge_index[1]]
         return PairMessages(edge_index, message, owner, ptr)

@@ -89,21 +89,22 @@ class GraphAttentionNetwork(nn.Module):
         self,
         x: Tensor,
         edge_index: Tensor,
-        edge_label_index: Tensor,
         edge_attr: Tensor | None = None,
+        edge_label_index: Tensor | None = None,
     ) -> Tensor:
         r"""Runs the forward pass.
 
         Args:
             x (torch.Tensor): Nodes, shape :math:`[N, F]`.
             edge_index (torch.Tensor): The edges, shape :math:`[2, E]`.
-            edge_label_index (torch.Tensor): The pairs to answer for.
             edge_attr (torch.Tensor, optional): Edge features. (default: :obj:`None`)
+            edge_label_index (torch.Tensor): The pairs to answer for.
         """
         like = self.relation.lin_l.weight
         check_features(x, self.in_channels, "x", like)
         check_edges(edge_index, edge_attr, x, x.size(0))
         check_pairs(edge_label_index, "edge_label_index", x, x.size(0))
+        assert edge_label_index is not None
         check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim", like)
         z = self.encoder(x, edge_index, edge_attr=edge_attr)
         target, source = self.relation.project(z, z)

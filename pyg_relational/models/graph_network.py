@@ -87,10 +87,10 @@ class GraphNetwork(nn.Module):
         # What was not given is known only from the last step.
         self.block = GraphNetworkBlock(
             2 * width,
+            width,
+            width,
             width + (width if edge_dim else 0),
             width + (width if u_dim else 0),
-            width,
-            width,
             aggr,
             act,
         )
@@ -138,7 +138,7 @@ class GraphNetwork(nn.Module):
         if u is not None:
             check_questions(u, None, graphs)
         if edge_index is None:
-            edge_index = fully_connected_edges(ptr)
+            edge_index = fully_connected_edges(ptr=ptr)
         width = self.hidden_channels
         given = {
             "node": self.encode_node(x),

@@ -28,7 +28,7 @@ class GraphRelationNetwork(nn.Module):
         out_channels (int): The width of an answer.
         hidden_channels (int): The width of a state. (default: :obj:`64`)
         num_layers (int): The number of layers :math:`L`. (default: :obj:`3`)
-        embedding_channels (list of int): The hidden widths of the embedding.
+        object_channels (list of int): The hidden widths of the embedding.
             (default: :obj:`()`)
         readout_channels (list of int): The hidden widths of :math:`f`.
             (default: :obj:`(64,)`)
@@ -56,7 +56,7 @@ class GraphRelationNetwork(nn.Module):
         out_channels: int,
         hidden_channels: int = 64,
         num_layers: int = 3,
-        embedding_channels: Sequence[int] = (),
+        object_channels: Sequence[int] = (),
         readout_channels: Sequence[int] = (64,),
         output: str = "set",
         edge_dim: int | None = None,
@@ -70,7 +70,7 @@ class GraphRelationNetwork(nn.Module):
         if num_layers < 1:
             raise ValueError(f"'num_layers' must be at least 1 (got {num_layers})")
         self.output = output
-        channels = [*embedding_channels, hidden_channels]
+        channels = [*object_channels, hidden_channels]
         self.encoder = ObjectEncoder(in_channels, channels, u_dim, act)
         self.convs = nn.ModuleList(
             GraphRelationConv(hidden_channels, hidden_channels, edge_dim, aggr)

@@ -224,7 +224,7 @@ class PairRelation(nn.Module):
     def forward(
         self,
         x: Tensor,
-        edge_index: Tensor | None = None,
+        edge_label_index: Tensor | None = None,
         edge_attr: Tensor | None = None,
         u: Tensor | None = None,
         batch: Tensor | None = None,
@@ -234,7 +234,7 @@ class PairRelation(nn.Module):
 
         Args:
             x (torch.Tensor): Objects.
-            edge_index (torch.Tensor): The pairs to score, shape :math:`[2, P]`.
+            edge_label_index (torch.Tensor): The pairs to score, shape :math:`[2, P]`.
             edge_attr (torch.Tensor, optional): Features of the pairs.
                 (default: :obj:`None`)
             u (torch.Tensor, optional): What all pairs of a graph share.
@@ -244,15 +244,15 @@ class PairRelation(nn.Module):
             batch_size (int, optional): The number of graphs, not needed here.
                 (default: :obj:`None`)
         """
-        if edge_index is None:
+        if edge_label_index is None:
             raise ValueError(
-                "'edge_index' is missing; name the pairs to score, all of them with "
-                "'pyg_relational.ops.fully_connected_edges(ptr)'"
+                "'edge_label_index' is missing; name the pairs to score, all of them "
+                "with 'pyg_relational.ops.fully_connected_edges(batch)'"
             )
         if self.encoder is not None:
             x = self.encoder(x)
         target, source = self.relation.project(x, x)
-        check_edges(edge_index, edge_attr, x, x.size(0))
+        check_edges(edge_label_index, edge_attr, x, x.size(0), "edge_label_index")
         shared = self.relation.project_u(u)
         if shared is not None:
             if batch_size not in (None, shared.size(0)):
@@ -264,7 +264,7 @@ class PairRelation(nn.Module):
             ptr = set_ptr(batch, x.size(0), shared.size(0), x.device, names)
             target = target + shared[ptr_to_batch(ptr, x.size(0))]
         return self.relation.relate(
-            target[edge_index[1]] + source[edge_index[0]], edge_attr
+            target[edge_label_index[1]] + source[edge_label_index[0]], edge_attr
         )
 
 
@@ -368,12 +368,12 @@ class SentenceRelationClassifier(nn.Module):
             )
         rows = torch.arange(x.size(0), device=x.device)
         # [2P] -> [2, P], from premise to hypothesis.
-        edge_index = rows.view(-1, 2).t()
+        edge_label_index = rows.view(-1, 2).t()
         edge_attr = None
         if self.interactions:
-            edge_attr = pair_interactions(x, edge_index, self.interactions)
+            edge_attr = pair_interactions(x, edge_label_index, self.interactions)
             edge_attr = self.dropout(edge_attr)
-        return self.pair(self.dropout(x), edge_index, edge_attr)
+        return self.pair(self.dropout(x), edge_label_index, edge_attr)
 
 
 class ImageRelationClassifier(nn.Module):
@@ -461,7 +461,7 @@ class ImageRelationClassifier(nn.Module):
     def forward(
         self,
         x: Tensor,
-        edge_index: Tensor | None = None,
+        edge_label_index: Tensor | None = None,
         batch: Tensor | None = None,
         batch_size: int | None = None,
     ) -> Tensor:
@@ -469,7 +469,8 @@ class ImageRelationClassifier(nn.Module):
 
         Args:
             x (torch.Tensor): Features of images, or images with an encoder.
-            edge_index (torch.Tensor): The pairs to classify, shape :math:`[2, P]`.
+            edge_label_index (torch.Tensor): The pairs to classify,
+                shape :math:`[2, P]`.
             batch (torch.Tensor, optional): The graph of each image, not needed here.
                 (default: :obj:`None`)
             batch_size (int, optional): The number of graphs, not needed here.
@@ -478,13 +479,13 @@ class ImageRelationClassifier(nn.Module):
         if self.encoder is not None:
             x = self.encoder(x)
         check_features(x, self.in_channels, "x", self.relation.relation.lin_l.weight)
-        check_edges(edge_index, None, x, x.size(0))
+        check_edges(edge_label_index, None, x, x.size(0), "edge_label_index")
         z = self.dropout(x)
         if self.lin is not None:
             z = self.dropout(self.lin(z).relu())
-        if edge_index is None or not self.interactions:
+        if edge_label_index is None or not self.interactions:
             edge_attr = None
         else:
-            edge_attr = pair_interactions(z, edge_index, self.interactions)
+            edge_attr = pair_interactions(z, edge_label_index, self.interactions)
         ends = z if self.ends else z.new_ones(z.size(0), 1)
-        return self.relation(ends, edge_index, edge_attr)
+        return self.relation(ends, edge_label_index, edge_attr)

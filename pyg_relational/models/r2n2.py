@@ -24,7 +24,7 @@ class TemporalRelationNetwork(nn.Module):
         out_channels (int): The width of the answer.
         hidden_channels (int): The width of a state, in each direction.
             (default: :obj:`128`)
-        head_channels (list of int): The hidden widths of :math:`f`.
+        readout_channels (list of int): The hidden widths of :math:`f`.
             (default: :obj:`(128,)`)
         num_layers (int): The number of recurrent layers. (default: :obj:`1`)
         bidirectional (bool): Whether to read backwards too.
@@ -54,7 +54,7 @@ class TemporalRelationNetwork(nn.Module):
         in_channels: int,
         out_channels: int,
         hidden_channels: int = 128,
-        head_channels: Sequence[int] = (128,),
+        readout_channels: Sequence[int] = (128,),
         num_layers: int = 1,
         bidirectional: bool = False,
         num_tokens: int | None = None,
@@ -76,7 +76,7 @@ class TemporalRelationNetwork(nn.Module):
             u_dim=u_dim,
             dropout=dropout,
         )
-        channels = [self.backbone.out_channels, *head_channels, out_channels]
+        channels = [self.backbone.out_channels, *readout_channels, out_channels]
         self.head = MLP(channels, act=act, norm=None, dropout=dropout)
 
     def reset_parameters(self) -> None:
@@ -88,14 +88,14 @@ class TemporalRelationNetwork(nn.Module):
         self,
         x: Tensor,
         length: Tensor | None = None,
+        u: Tensor | None = None,
         batch: Tensor | None = None,
         batch_size: int | None = None,
-        u: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
         r"""Runs the forward pass; arguments as for
         :class:`~pyg_relational.models.R2N2`."""
-        h = self.backbone(x, length, batch, batch_size, u, return_attention_weights)
+        h = self.backbone(x, length, u, batch, batch_size, return_attention_weights)
         h, weights = h if return_attention_weights else (h, None)
         out = self.head(h)
         return (out, weights) if return_attention_weights else out
@@ -122,11 +122,11 @@ class R2N2(nn.Module):
             (default: :obj:`128`)
         relation_channels (list of int): The widths of the layers of :math:`g`.
             (default: :obj:`(128, 128)`)
-        head_channels (list of int): The hidden widths of :math:`f`.
+        readout_channels (list of int): The hidden widths of :math:`f`.
             (default: :obj:`(128,)`)
         relation (str): What is related: :obj:`"steps"`, :obj:`"entities"`,
             :obj:`"both"` or :obj:`"none"`. (default: :obj:`"steps"`)
-        reduce (str): How the partners of a state are combined.
+        aggr (str): How the partners of a state are combined.
             (default: :obj:`"max"`)
         readout (str): :obj:`"last"` (the last valid step) or :obj:`"attention"`
             (softmax attention over steps). (default: :obj:`"last"`)
@@ -167,9 +167,9 @@ class R2N2(nn.Module):
         out_channels: int,
         hidden_channels: int = 128,
         relation_channels: Sequence[int] = (128, 128),
-        head_channels: Sequence[int] = (128,),
+        readout_channels: Sequence[int] = (128,),
         relation: str = "steps",
-        reduce: str = "max",
+        aggr: str = "max",
         readout: str = "last",
         output: str = "set",
         cell: str = "lstm",
@@ -191,7 +191,7 @@ class R2N2(nn.Module):
             hidden_channels,
             relation_channels,
             relation,
-            reduce,
+            aggr,
             readout,
             output,
             cell,
@@ -204,7 +204,7 @@ class R2N2(nn.Module):
             dropout,
         )
         width = out_channels * (horizon or 1)
-        channels = [self.backbone.out_channels, *head_channels, width]
+        channels = [self.backbone.out_channels, *readout_channels, width]
         self.head = MLP(channels, act=act, norm=None, dropout=dropout)
 
     def reset_parameters(self) -> None:
@@ -216,9 +216,9 @@ class R2N2(nn.Module):
         self,
         x: Tensor,
         length: Tensor | None = None,
+        u: Tensor | None = None,
         batch: Tensor | None = None,
         batch_size: int | None = None,
-        u: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
         r"""Runs the forward pass.
@@ -227,16 +227,16 @@ class R2N2(nn.Module):
             x (torch.Tensor): The steps of all sequences, in time order.
             length (torch.Tensor, optional): The number of steps of each sequence; by
                 default each sample is one sequence. (default: :obj:`None`)
+            u (torch.Tensor, optional): One row per sample. (default: :obj:`None`)
             batch (torch.Tensor, optional): The sample of each step, ascending.
                 (default: :obj:`None`)
             batch_size (int, optional): The number of samples. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per sample. (default: :obj:`None`)
             return_attention_weights (bool, optional): If :obj:`True`, also returns
                 the pairs (step, sequence) :math:`[2, S]` and their weights
                 :math:`[S]`; needs :obj:`readout="attention"`.
                 (default: :obj:`None`)
         """
-        h = self.backbone(x, length, batch, batch_size, u, return_attention_weights)
+        h = self.backbone(x, length, u, batch, batch_size, return_attention_weights)
         h, weights = h if return_attention_weights else (h, None)
         out = self.head(h)
         if self.horizon is not None:

@@ -44,7 +44,7 @@ class RecurrentRelationNetwork(nn.Module):
         hidden_channels (int): The width of a state. (default: :obj:`96`)
         relation_channels (list of int): The widths of the layers of :math:`g`.
             (default: :obj:`(96, 96, 96)`)
-        embedding_channels (list of int): The hidden widths of the embedding, whose last
+        object_channels (list of int): The hidden widths of the embedding, whose last
             layer is linear. (default: :obj:`(96, 96)`)
         readout_channels (list of int): The hidden widths of :math:`f`.
             (default: :obj:`(96, 96)`)
@@ -84,7 +84,7 @@ class RecurrentRelationNetwork(nn.Module):
         out_channels: int,
         hidden_channels: int = 96,
         relation_channels: Sequence[int] = (96, 96, 96),
-        embedding_channels: Sequence[int] = (96, 96),
+        object_channels: Sequence[int] = (96, 96),
         readout_channels: Sequence[int] = (96, 96),
         steps: int = 8,
         output: str = "node",
@@ -113,7 +113,7 @@ class RecurrentRelationNetwork(nn.Module):
         relation = PairwiseMLP(
             hidden_channels, relation_channels, edge_dim, act=act, plain_last=plain_last
         )
-        self.encoder = ObjectEncoder(in_channels, embedding_channels, u_dim, act)
+        self.encoder = ObjectEncoder(in_channels, object_channels, u_dim, act)
         self.lin_state = Linear(self.encoder.out_channels, hidden_channels)
         recurrent = CELLS[cell](hidden_channels, hidden_channels, relation, aggr)
         self.unroll = Unroll(recurrent)
@@ -173,7 +173,7 @@ class RecurrentRelationNetwork(nn.Module):
         )
         if self.output == "edge":
             if edge_index is None:
-                edge_index = fully_connected_edges(ptr)
+                edge_index = fully_connected_edges(ptr=ptr)
             # [N, K, H] -> [E, K, 2 H]
             h = torch.cat([h[edge_index[1]], h[edge_index[0]]], dim=-1)
         if self.output == "set":
@@ -184,7 +184,9 @@ class RecurrentRelationNetwork(nn.Module):
         if self.output != "pointer":
             return out
         # [N, K, 1] -> [B, n, K] -> [B, K, n]
-        scores, _ = to_dense(out.squeeze(-1), ptr, torch.finfo(out.dtype).min)
+        scores, _ = to_dense(
+            out.squeeze(-1), ptr=ptr, fill_value=torch.finfo(out.dtype).min
+        )
         return scores.transpose(1, 2)
 
     def _states(self, z: Tensor, before: int, last: int, **graph: Any) -> Tensor:

@@ -119,7 +119,7 @@ class RelationNetwork(nn.Module):
             (default: :obj:`"relu"`)
         plain_last (bool): If set, the last layer of :math:`g` has no activation; one
             hidden layer then makes all pairs cost a sort. (default: :obj:`False`)
-        reduce (str): How pairs are combined. (default: :obj:`"sum"`)
+        aggr (str): How pairs are combined. (default: :obj:`"sum"`)
         dropout (float): Dropout in :math:`f`. (default: :obj:`0.0`)
         method (str): How all pairs are computed. (default: :obj:`"auto"`)
 
@@ -143,7 +143,7 @@ class RelationNetwork(nn.Module):
         u_dim: int | None = None,
         act: str = "relu",
         plain_last: bool = False,
-        reduce: str = "sum",
+        aggr: str = "sum",
         dropout: float = 0.0,
         method: str = "auto",
     ) -> None:
@@ -160,7 +160,7 @@ class RelationNetwork(nn.Module):
             act,
             plain_last=plain_last,
         )
-        self.relation = RelationAggregation(relation, reduce, method=method)
+        self.relation = RelationAggregation(relation, aggr, method=method)
         channels = [relation.out_channels, *readout_channels, out_channels]
         self.readout = MLP(channels, act=act, norm=None, dropout=dropout)
 
@@ -225,7 +225,7 @@ class RelationNetwork(nn.Module):
         x, ptr, edge_index, edge_attr, u, u_batch = self._encode(
             x, edge_index, edge_attr, u, batch, batch_size, u_batch
         )
-        return self.relation.pair_messages(x, ptr, u, u_batch, edge_index, edge_attr)
+        return self.relation.pair_messages(x, ptr, edge_index, edge_attr, u, u_batch)
 
     def _encode(
         self,
@@ -256,12 +256,12 @@ class PixelRelationNetwork(nn.Module):
     <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), section 4.
 
     Args:
+        in_channels (int): The number of colour channels.
         out_channels (int): The width of the answer.
         conv_channels (list of int): The kernels of each convolution.
         relation_channels (list of int): The widths of the layers of :math:`g`.
         readout_channels (list of int): The hidden widths of :math:`f`.
         u_dim (int, optional): The width of a question. (default: :obj:`None`)
-        in_channels (int): The number of colour channels. (default: :obj:`3`)
         dropout (float): Dropout in :math:`f`. (default: :obj:`0.0`)
 
     Shapes:
@@ -275,12 +275,12 @@ class PixelRelationNetwork(nn.Module):
 
     def __init__(
         self,
+        in_channels: int,
         out_channels: int,
         conv_channels: Sequence[int] = (32, 64, 128, 256),
         relation_channels: Sequence[int] = (2000, 2000, 2000, 2000),
         readout_channels: Sequence[int] = (2000, 1000, 500, 100),
         u_dim: int | None = None,
-        in_channels: int = 3,
         dropout: float = 0.0,
     ) -> None:
         super().__init__()

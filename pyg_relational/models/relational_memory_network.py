@@ -79,6 +79,6 @@ class RelationalMemoryNetwork(nn.Module):
         """
         sequences = read_sequences(x, batch=batch, batch_size=batch_size)
         # [S, F] -> [B, T, F]
-        steps, mask = to_dense(x, sequences.ptr)
+        steps, mask = to_dense(x, ptr=sequences.ptr)
         _, memory = self.unroll(steps, mask=mask)
         return self.head(memory.flatten(1))

@@ -48,9 +48,9 @@ class SpatioTemporalRelationNetwork(nn.Module):
             (default: :obj:`64`)
         relation_channels (list of int): The widths of the layers of :math:`g`; with
             none, nodes are not related. (default: :obj:`(64, 64)`)
-        embedding_channels (list of int): The widths of the layers that read each node
+        object_channels (list of int): The widths of the layers that read each node
             by itself before the relation. (default: :obj:`()`)
-        head_channels (list of int): The hidden widths of :math:`f`.
+        readout_channels (list of int): The hidden widths of :math:`f`.
             (default: :obj:`(64,)`)
         num_layers (int): How often space and time alternate. (default: :obj:`1`)
         output (str): :obj:`"set"`, an answer for each graph; :obj:`"node"`, one for
@@ -101,8 +101,8 @@ class SpatioTemporalRelationNetwork(nn.Module):
         out_channels: int,
         hidden_channels: int = 64,
         relation_channels: Sequence[int] = (64, 64),
-        embedding_channels: Sequence[int] = (),
-        head_channels: Sequence[int] = (64,),
+        object_channels: Sequence[int] = (),
+        readout_channels: Sequence[int] = (64,),
         num_layers: int = 1,
         output: str = "set",
         readout: str = "attention",
@@ -131,7 +131,7 @@ class SpatioTemporalRelationNetwork(nn.Module):
             in_channels,
             hidden_channels,
             relation_channels,
-            embedding_channels,
+            object_channels,
             num_layers,
             edge_dim,
             u_dim,
@@ -149,10 +149,10 @@ class SpatioTemporalRelationNetwork(nn.Module):
         self.head: nn.Module
         if output == "pair":
             self.head = PairReadout(
-                hidden, out_channels, relation_channels, head_channels, act, dropout
+                hidden, out_channels, relation_channels, readout_channels, act, dropout
             )
         else:
-            channels = [hidden, *head_channels, width]
+            channels = [hidden, *readout_channels, width]
             self.head = MLP(channels, act=act, norm=None, dropout=dropout)
         self.reset_parameters()
 
@@ -174,10 +174,10 @@ class SpatioTemporalRelationNetwork(nn.Module):
         edge_index: Tensor | None = None,
         edge_time: Tensor | None = None,
         edge_attr: Tensor | None = None,
+        edge_label_index: Tensor | None = None,
         u: Tensor | None = None,
         batch: Tensor | None = None,
         batch_size: int | None = None,
-        edge_label_index: Tensor | None = None,
         num_frames: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
@@ -193,12 +193,12 @@ class SpatioTemporalRelationNetwork(nn.Module):
                 both ends are in by default. (default: :obj:`None`)
             edge_attr (torch.Tensor, optional): Features of edges.
                 (default: :obj:`None`)
+            edge_label_index (torch.Tensor, optional): The pairs to judge with
+                :obj:`output="pair"`. (default: :obj:`None`)
             u (torch.Tensor, optional): One row per graph. (default: :obj:`None`)
             batch (torch.Tensor, optional): The graph of each node, ascending.
                 (default: :obj:`None`)
             batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-            edge_label_index (torch.Tensor, optional): The pairs to judge with
-                :obj:`output="pair"`. (default: :obj:`None`)
             num_frames (torch.Tensor, optional): The number of frames of each graph,
                 :math:`[B]`; a forecast starts after them. As long as :obj:`x` by
                 default. (default: :obj:`None`)

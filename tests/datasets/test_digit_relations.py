@@ -131,7 +131,7 @@ def test_answers_are_right_and_images_are_those_of_the_digits(build, split):
         assert torch.equal(data.x, digit_pixels(digits[pair]))
         found = [known[digits[row].tobytes()] for row in pair]
         assert found == [first, second]
-        assert data.edge_index.tolist() == [[0], [1]]
+        assert data.edge_label_index.tolist() == [[0], [1]]
 
 
 def test_relations_are_equally_many(build):
@@ -240,7 +240,7 @@ def test_a_damaged_entry_of_the_features_is_computed_again(build, root):
 def test_batches_keep_pairs_apart(build):
     dataset = build(representation="pixels")
     batch = next(iter(DataLoader(dataset, batch_size=3)))
-    assert batch.edge_index.tolist() == [[0, 2, 4], [1, 3, 5]]
+    assert batch.edge_label_index.tolist() == [[0, 2, 4], [1, 3, 5]]
     assert torch.equal(batch.x[4:], dataset[2].x)
     assert batch.y.tolist() == dataset.y[:3].tolist()
 
@@ -263,7 +263,7 @@ def test_files_of_the_user_become_a_sample(build, tmp_path):
     own = DigitRelations.data_from_inputs(files, root="unused", representation="images")
     digits, _ = load_digits()
     sample = build("test", representation="images")[0]
-    assert own.edge_index.tolist() == sample.edge_index.tolist()
+    assert own.edge_label_index.tolist() == sample.edge_label_index.tolist()
     assert own.y.shape == sample.y.shape
     assert torch.equal(own.x, digit_pixels(own.seen))
     # Ink is ink or none there, so counts differ a little.

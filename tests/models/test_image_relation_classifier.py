@@ -76,5 +76,5 @@ def test_bad_input_is_named():
         ImageRelationClassifier(6, interactions=[], ends=False)
     with pytest.raises(ValueError, match="'interactions' must be a list of"):
         ImageRelationClassifier(6, interactions=["sum"])
-    with pytest.raises(ValueError, match="'edge_index' is missing"):
+    with pytest.raises(ValueError, match="'edge_label_index' is missing"):
         ImageRelationClassifier(6)(torch.zeros(3, 6))

@@ -232,8 +232,8 @@ def test_bad_input_of_a_graph_attention_network_is_refused():
     edge_index, edge_attr = chain([1, 2])
     x, asked = torch.zeros(3, 3), torch.tensor([[0], [2]])
     with pytest.raises(ValueError, match="'x' must have 3 features"):
-        model(x[:, 1:], edge_index, asked, edge_attr)
+        model(x[:, 1:], edge_index, edge_attr, asked)
     with pytest.raises(ValueError, match="'edge_attr' is missing"):
-        model(x, edge_index, asked)
+        model(x, edge_index, edge_label_index=asked)
     with pytest.raises(ValueError, match="'edge_attr' must have one row for each"):
-        model(x, edge_index, asked, edge_attr[1:])
+        model(x, edge_index, edge_attr[1:], asked)

@@ -79,9 +79,9 @@ class RelationAttentionAggregation(Aggregation):
         dim_size: int | None = None,
         dim: int = -2,
         max_num_elements: int | None = None,
-        u: Tensor | None = None,
         edge_index: Tensor | None = None,
         edge_attr: Tensor | None = None,
+        u: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
         r"""Runs the forward pass.
@@ -118,7 +118,7 @@ class RelationAttentionAggregation(Aggregation):
             return segment((rows * weight.unsqueeze(-1)).flatten(1), ptr, "sum")
         if edge_index is None:
             self.attention.check_no_edges()
-            edge_index = fully_connected_edges(ptr, self.self_pairs)
+            edge_index = fully_connected_edges(ptr=ptr, self_pairs=self.self_pairs)
         source, target = edge_index
         score = self.attention.edge_scores(
             parts.target[target], parts.source[source], edge_attr

@@ -170,7 +170,9 @@ class RelationAttentionConv(MessagePassing):
         alpha = None
         if return_attention_weights and edge_index is None:
             self.attention.check_no_edges()
-            edge_index = fully_connected_edges(ptr_r, self.self_pairs, ptr_l)
+            edge_index = fully_connected_edges(
+                ptr=ptr_r, self_pairs=self.self_pairs, source_ptr=ptr_l
+            )
         if edge_index is None:
             out = self._attend(parts, ptr_r, ptr_l)
         else:

@@ -29,7 +29,7 @@ class RelationLSTMCell(Module):
         in_channels (int): The width of an input.
         hidden_channels (int): The width of a state.
         nn (PairwiseMLP): The relation :math:`g` of two states.
-        reduce (str): How messages are combined: :obj:`"sum"`, :obj:`"mean"`,
+        aggr (str): How messages are combined: :obj:`"sum"`, :obj:`"mean"`,
             :obj:`"max"` or :obj:`"min"`. (default: :obj:`"sum"`)
         self_pairs (bool): Whether an object meets itself when all pairs are meant.
             (default: :obj:`True`)
@@ -53,14 +53,14 @@ class RelationLSTMCell(Module):
         in_channels: int,
         hidden_channels: int,
         nn: PairwiseMLP,
-        reduce: str = "sum",
+        aggr: str = "sum",
         self_pairs: bool = True,
         method: str = "auto",
     ) -> None:
         super().__init__()
         check_relation(nn, hidden_channels)
         self.in_channels, self.hidden_channels = in_channels, hidden_channels
-        self.conv = RelationConv(nn, reduce, self_pairs, method)
+        self.conv = RelationConv(nn, aggr, self_pairs, method)
         self.cell = LSTMCell(in_channels + nn.out_channels, hidden_channels)
         self.reset_parameters()
 
@@ -143,7 +143,7 @@ class RelationGRUCell(Module):
         in_channels (int): The width of an input.
         hidden_channels (int): The width of a state.
         nn (PairwiseMLP): The relation :math:`g` of two states.
-        reduce (str): How messages are combined: :obj:`"sum"`, :obj:`"mean"`,
+        aggr (str): How messages are combined: :obj:`"sum"`, :obj:`"mean"`,
             :obj:`"max"` or :obj:`"min"`. (default: :obj:`"sum"`)
         self_pairs (bool): Whether an object meets itself when all pairs are meant.
             (default: :obj:`True`)
@@ -167,14 +167,14 @@ class RelationGRUCell(Module):
         in_channels: int,
         hidden_channels: int,
         nn: PairwiseMLP,
-        reduce: str = "sum",
+        aggr: str = "sum",
         self_pairs: bool = True,
         method: str = "auto",
     ) -> None:
         super().__init__()
         check_relation(nn, hidden_channels)
         self.in_channels, self.hidden_channels = in_channels, hidden_channels
-        self.conv = RelationConv(nn, reduce, self_pairs, method)
+        self.conv = RelationConv(nn, aggr, self_pairs, method)
         self.cell = GRUCell(in_channels + nn.out_channels, hidden_channels)
         self.reset_parameters()
 
