@@ -37,7 +37,7 @@ from pyg_relational.testing import BAD_INPUTS, Part
 from pyg_relational.testing.bad_inputs import recorded, tensor_arguments
 
 # Takes texts, see tests/nn/test_text_encoder.py.
-NO_TENSORS = {"TextEncoder"}
+NO_TENSORS = {"Sets", "TextEncoder"}
 
 
 def parts_of_contracts() -> dict[str, Part]:
