@@ -55,7 +55,8 @@ def main() -> None:
     print(f"{lines:,} lines in {len(files)} files")
     print(f"README: {len((ROOT / 'README.md').read_text().splitlines())} lines")
     print(f"median public layer: {statistics.median(layer_lines().values())} lines")
-    for folder in sorted({path.relative_to(PACKAGE).parts[0] for path in files.values()}):
+    folders = {path.relative_to(PACKAGE).parts[0] for path in files.values()}
+    for folder in sorted(folders):
         own = [path for path in files.values() if path.is_relative_to(PACKAGE / folder)]
         total = sum(len(path.read_text().splitlines()) for path in own)
         print(f"  {folder:15} {total:6,} lines in {len(own):3} files")

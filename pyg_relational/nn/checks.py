@@ -68,8 +68,12 @@ def check_kind(x: Tensor, name: str, like: Tensor | None = None) -> None:
         )
 
 
+class NotFiniteError(ValueError):
+    """Features that are not finite, or too large to compute with."""
+
+
 def check_finite(x: Tensor, name: str) -> None:
-    r"""Raises a :class:`ValueError` unless all values are finite; they are not read
+    r"""Raises a :class:`NotFiniteError` unless all values are finite; they are not read
     while a compiler traces, nor on the device 'meta', which has none."""
     if torch.compiler.is_compiling() or x.numel() == 0 or x.is_meta:
         return
@@ -78,7 +82,7 @@ def check_finite(x: Tensor, name: str) -> None:
     if not math.isfinite(float(high - low)):
         rows = (~x.detach().flatten(1).isfinite().all(dim=1)).nonzero()[:, 0].tolist()
         if rows:
-            raise ValueError(
+            raise NotFiniteError(
                 f"'{name}' must be finite (got NaN or infinity in {len(rows)} rows, "
                 f"first row {rows[0]}); clean or impute the data first"
             )

@@ -11,7 +11,7 @@ from torch_geometric.nn import Linear
 from torch_geometric.nn.resolver import activation_resolver
 from torch_geometric.utils import segment
 
-from pyg_relational.nn.checks import check_features, check_optional
+from pyg_relational.nn.checks import NotFiniteError, check_features, check_optional
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import (
     batch_to_ptr,
@@ -86,7 +86,7 @@ def pair_interactions(
         return out
     low, high = out.detach().aminmax()
     if not math.isfinite(float(high - low)):
-        raise ValueError(
+        raise NotFiniteError(
             f"'x' must be finite and small enough to multiply (got features up to "
             f"{float(x.detach().abs().amax()):.1e}); scale them first"
         )

@@ -6,6 +6,7 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from loader import check_same_batch
 from torch import nn
 from torch_geometric.loader import DataLoader
 
@@ -13,7 +14,6 @@ from pyg_relational.datasets import SICK
 from pyg_relational.datasets import sick as sick_embeddings
 from pyg_relational.datasets.sick import COLUMNS, FILES
 from pyg_relational.loader import StoredLoader
-from pyg_relational.loader.compare import check_same_batch
 
 SHARED = Path(
     os.environ.get("PYG_RELATIONAL_DATA")

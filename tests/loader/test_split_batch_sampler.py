@@ -2,11 +2,11 @@ import pytest
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from loader import check_same_batch
 from torch.utils.data import BatchSampler, SequentialSampler
 from torch_geometric.data import Data
 
 from pyg_relational.loader import PairBudgetBatchSampler, SplitBatchSampler, in_memory
-from pyg_relational.loader.compare import check_same_batch
 from pyg_relational.loader.stored import StoredLoader
 
 

@@ -5,11 +5,12 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
+import on_disk
 import pytest
+from on_disk import Memory, used_bytes
 
-from pyg_relational.benchmarks import on_disk
-from pyg_relational.benchmarks import on_disk as benchmark
-from pyg_relational.benchmarks.on_disk import Memory, used_bytes
+from pyg_relational._checks import UsageError
+from pyg_relational.benchmarks.harness import table_summary
 
 
 def test_quick_run_writes_figures_and_deletes_the_scenes(
@@ -17,7 +18,7 @@ def test_quick_run_writes_figures_and_deletes_the_scenes(
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(
-        benchmark, "in_turns", lambda calls, *_: {name: [2] for name in calls}
+        on_disk, "in_turns", lambda calls, *_: {name: [2] for name in calls}
     )
     figures = on_disk.run(quick=True, scenes=400, workers=1, max_steps=5)
     folder = tmp_path / "runs/benchmark-on-disk"
@@ -35,10 +36,10 @@ def test_quick_run_writes_figures_and_deletes_the_scenes(
     assert figures["loading"]["scenes"] == 400
     rows = {row[0]: row[1:] for row in figures["table"]["rows"]}
     assert rows["scenes"] == ["400", "80"]
-    assert list(rows)[3:7] == [f"MB of memory {name}" for name in benchmark.MOMENTS]
-    options = "--quick --scenes 400 --workers 1 --max_steps 5"
-    assert figures["command"].endswith(f"benchmark on_disk {options}")
-    assert "loads 200 of these scenes a second" in on_disk.summary(figures)
+    assert list(rows)[3:7] == [f"MB of memory {name}" for name in on_disk.MOMENTS]
+    options = "--quick --scenes 400 --workers 1 --max-steps 5"
+    assert figures["command"].endswith(f"on_disk.py {options}")
+    assert "loads 200 of these scenes a second" in table_summary(figures)
 
 
 def test_memory_of_children_counts() -> None:
@@ -72,5 +73,5 @@ def test_samples_are_those_of_a_moment() -> None:
 
 @pytest.mark.parametrize("options", [{"scenes": 63}, {"workers": 0}])
 def test_numbers_too_small_are_refused(options: dict[str, int]) -> None:
-    with pytest.raises(ValueError, match="--scenes of at least 64 and --workers of"):
+    with pytest.raises(UsageError, match=f"--{next(iter(options))} of at least"):
         on_disk.run(**options)

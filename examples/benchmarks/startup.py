@@ -6,7 +6,7 @@ import sys
 import time
 from typing import Any
 
-from pyg_relational.train.run_folder import hardware, versions
+from pyg_relational.benchmarks import harness
 
 _IMPORT = """
 import time
@@ -27,10 +27,11 @@ def run(repeats: int = 5) -> dict[str, Any]:
             (default: ``5``)
 
     Returns:
-        dict: Seconds: ``torch_geometric`` (its import), ``pyg_relational`` (what
-        importing operators, layers and models adds) and ``help``
+        dict[str, Any]: Seconds: ``torch_geometric`` (its import), ``pyg_relational``
+        (what importing operators, layers and models adds) and ``help``
         (``pyg-relational --help`` from start to exit), and what they were measured on.
     """
+    harness.check_at_least(1, repeats=repeats)
     imports, helps = [], []
     for _ in range(repeats):
         done = subprocess.run(
@@ -49,6 +50,9 @@ def run(repeats: int = 5) -> dict[str, Any]:
         "torch_geometric": round(statistics.median(theirs), 3),
         "pyg_relational": round(statistics.median(ours), 3),
         "help": round(statistics.median(helps), 3),
-        "hardware": hardware(),
-        "versions": versions(),
+        **harness.made_by(harness.command_line(run, {"repeats": repeats})),
     }
+
+
+if __name__ == "__main__":
+    harness.main(run)

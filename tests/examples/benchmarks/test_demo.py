@@ -1,9 +1,11 @@
 import json
 from pathlib import Path
 
+import demo
 import pytest
 
-from pyg_relational.benchmarks import demo
+from pyg_relational._checks import UsageError
+from pyg_relational.benchmarks.harness import table_summary
 
 
 def test_both_loaders_train_the_same(
@@ -28,10 +30,10 @@ def test_both_loaders_train_the_same(
     assert theirs["training"]["steps"] == ours["training"]["steps"] == 2
     # Training, validation and test of two models.
     assert made == [name for name in figures["found"] for _ in range(6)]
-    assert figures["command"] == "pyg-relational benchmark demo --epochs 1"
-    assert demo.summary(figures).splitlines()[0].startswith("the demo with")
+    assert figures["command"] == "python examples/benchmarks/demo.py --epochs 1"
+    assert table_summary(figures).splitlines()[0].startswith("the demo with")
 
 
 def test_numbers_too_small_are_refused() -> None:
-    with pytest.raises(ValueError, match="--epochs of at least 1"):
+    with pytest.raises(UsageError, match="--epochs of at least 1"):
         demo.run(epochs=0)

@@ -2,23 +2,21 @@
 
 import random
 import statistics
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Batch, Data, InMemoryDataset
 from torch_geometric.loader import DataLoader
 
-from pyg_relational._files import write_json
+from pyg_relational.benchmarks import harness
 from pyg_relational.benchmarks.harness import in_turns, seconds
 from pyg_relational.datasets.base import collate_ragged
 from pyg_relational.loader import StoredLoader
-from pyg_relational.loader.compare import check_same_batch
-from pyg_relational.train.results import table_text
-from pyg_relational.train.run_folder import hardware, versions
 
-FOLDERS = {False: Path("runs/benchmark-loader"), True: Path("examples/results")}
+FOLDER = Path("runs/benchmark-loader")
 FLOOR = 10
 SECONDS = 120.0  # of the rounds of a case
 OBJECTS = 8
@@ -59,43 +57,26 @@ def run(
 
     Raises:
         AssertionError: A batch differs from PyG's.
-        ValueError: A number is smaller than 1.
+        UsageError: A number is smaller than 1.
     """
-    if repeats < 1:
-        raise ValueError(f"expected --repeats of at least 1, got {repeats}")
+    harness.check_at_least(1, repeats=repeats)
+    options = {"quick": quick, "repeats": repeats, "seed": seed}
     number = 640 if quick else 10_000
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with harness.threads(1):
         found = {
             name: _measure(scenes(number, *case, seed), repeats, seed)
             for name, case in CASES.items()
         }
-        kind = hardware()
-    finally:
-        torch.set_num_threads(before)
-    chosen = [f"--repeats {repeats}"] * (repeats != 5) + [f"--seed {seed}"] * bool(seed)
-    command = " ".join(
-        ["pyg-relational benchmark loader", *["--quick"] * quick, *chosen]
-    )
+        made = harness.made_by(harness.command_line(run, options))
     figures = {
-        "table": _table(number, found, command, kind),
-        "command": command,
-        "versions": versions(),
-        "hardware": kind,
+        "table": _table(number, found, made["command"], made["hardware"]),
+        **made,
         "seed": seed,
         "scenes": number,
         "batch_size": BATCH_SIZE,
         "seconds": found,
     }
-    FOLDERS[record].mkdir(parents=True, exist_ok=True)
-    write_json(FOLDERS[record] / "loader.json", figures)
-    return figures
-
-
-def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text."""
-    return table_text(figures["table"])
+    return harness.write_record(FOLDER, "loader", figures, record)
 
 
 def scenes(
@@ -147,6 +128,46 @@ def _measure(
     return in_turns(calls, expected_seconds, "cpu", repeats, SECONDS, generator)
 
 
+def check_same_batch(found: Batch, expected: Batch) -> None:
+    """Compares all that batches hold, bit by bit: class, attributes and their order,
+    number of graphs, slices, increments, and the graphs that come out."""
+    _check("class", type(found), type(expected))
+    _check_data("batch", found, expected)
+    names = {"_num_graphs", "_slice_dict", "_inc_dict", "_num_nodes"}
+    for name in sorted(names):
+        one, other = found._store.__dict__, expected._store.__dict__
+        _check(name, one.get(name), other.get(name))
+    for number in range(expected.num_graphs):
+        graphs = found.get_example(number), expected.get_example(number)
+        _check_data(f"graph {number}", *graphs)
+
+
+def _check_data(name: str, found: Data, expected: Data) -> None:
+    _check(f"class of {name}", type(found), type(expected))
+    pairs = [dict(data._store.items()) for data in (found, expected)]
+    _check(f"names of {name}", *map(list, pairs))
+    _check(name, *pairs)
+
+
+def _check(name: str, found: Any, expected: Any) -> None:
+    if isinstance(expected, Mapping) and isinstance(found, Mapping):
+        _check(f"names of {name}", [*found], [*expected])
+        for key, value in expected.items():
+            _check(f"'{key}' of {name}", found[key], value)
+        return
+    same = type(found) is type(expected)
+    if same and isinstance(expected, Tensor):
+        same = found.dtype == expected.dtype and found.device == expected.device
+        same = same and found.shape == expected.shape
+        # Whatever is not a number is equal to itself here.
+        equal = (found == expected) | ((found != found) & (expected != expected))
+        same = same and bool(equal.all())
+    elif same:
+        same = found == expected
+    if not same:
+        raise AssertionError(f"{name} differs: expected {expected}, got {found}")
+
+
 def _table(
     number: int,
     found: dict[str, dict[str, list[float]]],
@@ -156,12 +177,9 @@ def _table(
     rows = []
     for name, measured in found.items():
         theirs, ours = measured["DataLoader"], measured["StoredLoader"]
-        ratios = [one / other for one, other in zip(theirs, ours, strict=True)]
         speeds = [number / statistics.median(rounds) for rounds in (theirs, ours)]
-        times = f"{statistics.median(ratios):.1f} [{min(ratios):.1f} to "
-        rows.append(
-            [name, *(f"{speed:,.0f}" for speed in speeds), f"{times}{max(ratios):.1f}]"]
-        )
+        times = harness.spread(harness.ratios(theirs, ours))
+        rows.append([name, *(f"{speed:,.0f}" for speed in speeds), times])
     return {
         "columns": ["graphs a second", "PyG's `DataLoader`", "ours", "times faster"],
         "rows": rows,
@@ -173,3 +191,7 @@ def _table(
             f"batches were compared and are identical. `{command}`"
         ),
     }
+
+
+if __name__ == "__main__":
+    harness.main(run)

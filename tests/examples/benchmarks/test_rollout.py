@@ -3,13 +3,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import rollout
 import torch
 import yaml
 from torch import Tensor, nn
 from torch_geometric.loader import DataLoader
 
 from pyg_relational._checks import UsageError
-from pyg_relational.benchmarks import rollout
+from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.datasets import PhysicalMotion
 from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.train.recipe import load_recipe
@@ -105,7 +106,7 @@ def test_figures_of_a_run(
     run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
-    figures = rollout.run(str(run), frames=40, samples=7)
+    figures = rollout.measure(str(run), frames=40, samples=7)
     written = tmp_path / "runs/benchmark-rollout"
     assert json.loads((written / "rollout.json").read_text()) == figures
     assert (written / "rollout.png").read_bytes()[:4] == b"\x89PNG"
@@ -120,8 +121,10 @@ def test_figures_of_a_run(
     assert [row[:2] for row in rows] == [["10", "1"], ["38", "4"]]
     median = figures["energy_error"]["model"][9][1]
     assert float(rows[0][2].split()[0]) == pytest.approx(median, rel=0.05)
-    assert figures["command"].endswith(f"rollout --run {run} --frames 40 --samples 7")
-    assert "simulator" in rollout.summary(figures)
+    assert figures["command"].endswith(
+        f"rollout.py --run {run} --frames 40 --samples 7"
+    )
+    assert "simulator" in table_summary(figures)
 
 
 def test_predictions_are_the_model_s_own(run: Path) -> None:
@@ -153,14 +156,14 @@ def test_without_a_run_one_is_trained(
 
     monkeypatch.setattr(rollout, "train", trained)
     with pytest.raises(UsageError, match="benchmark-rollout/run, overwrite=True"):
-        rollout.run(steps=3, seed=5)
+        rollout.measure(steps=3, seed=5)
     assert (asked["recipe"], asked["baseline"]) == ("spring-motion", None)
     assert (asked["budget"]["max_steps"], asked["seed"]) == (3, 5)
 
 
 def test_runs_of_other_tasks_are_refused(finished_run: Path) -> None:
     with pytest.raises(UsageError, match="name a run of the recipe 'spring-motion'"):
-        rollout.run(str(finished_run))
+        rollout.measure(str(finished_run))
 
 
 @pytest.mark.parametrize(
@@ -174,7 +177,7 @@ def test_runs_with_walls_or_other_forces_are_refused(run: Path, change: dict) ->
         rollout._check_run(run, config, model)
 
 
-@pytest.mark.parametrize("numbers", [{"frames": 9}, {"samples": 0}])
+@pytest.mark.parametrize("numbers", [{"frames": 9}, {"samples": 0}, {"steps": 0}])
 def test_too_small_numbers_are_refused(run: Path, numbers: dict) -> None:
-    with pytest.raises(ValueError, match="--frames of at least 10 and --samples of at"):
-        rollout.run(str(run), **numbers)
+    with pytest.raises(UsageError, match=f"--{next(iter(numbers))} of at least"):
+        rollout.measure(str(run), **numbers)

@@ -1,4 +1,4 @@
-from pyg_relational.benchmarks import startup
+import startup
 
 
 def test_figures_are_seconds_of_fresh_interpreters() -> None:

@@ -2,10 +2,11 @@ import json
 from pathlib import Path
 
 import pytest
+import steps
 import yaml
 
 from pyg_relational._checks import UsageError
-from pyg_relational.benchmarks import steps
+from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.train.run import configure, train
 
 RECIPE = {
@@ -67,7 +68,7 @@ def test_scores_are_those_of_the_run_at_its_own_steps(
     written = tmp_path / "runs/benchmark-steps"
     assert (written / "steps.png").read_bytes()[:4] == b"\x89PNG"
     assert [row[0] for row in figures["table"]["rows"]] == ["1", "2", "5"]
-    assert "solved" in steps.summary(figures)
+    assert "solved" in table_summary(figures)
 
 
 def test_models_without_steps_are_refused(finished_run: Path) -> None:

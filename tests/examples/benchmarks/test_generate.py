@@ -1,7 +1,8 @@
+import generate
 import pytest
 import torch
 
-from pyg_relational.benchmarks import generate
+from pyg_relational._checks import UsageError
 
 
 def test_both_representations_are_measured_on_one_thread(monkeypatch):
@@ -26,5 +27,5 @@ def test_both_representations_are_measured_on_one_thread(monkeypatch):
 
 
 def test_numbers_below_one_are_refused():
-    with pytest.raises(ValueError, match="at least 1, got 0"):
+    with pytest.raises(UsageError, match="--num-scenes of at least 1, got 0"):
         generate.run(num_scenes=0)

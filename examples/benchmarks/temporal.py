@@ -1,4 +1,5 @@
-"""The run: a batch against loops, then peers where they are installed; files.
+"""One batch of graphs that change over time against loops over graphs and frames, and
+against PyTorch Geometric Temporal where that is installed.
 
 Its version 0.56.2 runs beside torch 2.13 and PyG 2.8. It needs torch-sparse to be
 imported, which is built against the installed torch, with torch-scatter, by a C++
@@ -8,7 +9,6 @@ here uses.
 
 import copy
 import importlib
-import inspect
 import random
 import statistics
 import time
@@ -24,13 +24,12 @@ from torch_geometric.data import Batch
 from torch_geometric.loader import DataLoader
 
 from pyg_relational._checks import UsageError
-from pyg_relational._files import write_json
+from pyg_relational.benchmarks import harness
 from pyg_relational.benchmarks.harness import in_turns, seconds
 from pyg_relational.data import TemporalGraph
 from pyg_relational.datasets import Chickenpox
 from pyg_relational.models import SpatioTemporalRelationNetwork
 from pyg_relational.train.results import table_text
-from pyg_relational.train.run_folder import hardware, versions
 
 # Recurrent graph networks of PyTorch Geometric Temporal on the same data.
 
@@ -190,8 +189,7 @@ def peers_table(
             [
                 name,
                 f"{model['weights']:,}",
-                f"{statistics.median(spent):,.1f} [{min(spent):,.1f} to "
-                f"{max(spent):,.1f}] ms",
+                f"{harness.spread(spent)} ms",
                 f"{statistics.mean(errors):.3f}{spread}",
             ]
         )
@@ -407,7 +405,10 @@ def batches_table(
             f"{1e3 * statistics.median(spent[name]):,.0f} ms"
             for name in (*LOOPS, "batch")
         ]
-        ratios = [_ratio(spent[name], spent["batch"]) for name in LOOPS]
+        ratios = [
+            f"{harness.spread(harness.ratios(spent[name], spent['batch']))} times"
+            for name in LOOPS
+        ]
         rows.append([f"{case['related']}, width {case['width']}", *times, *ratios])
     nodes, frames = sizes["nodes"], sizes["frames"]
     return {
@@ -429,14 +430,7 @@ def batches_table(
     }
 
 
-def _ratio(loop: list[float], batch: list[float]) -> str:
-    """Says how many times slower the loop is, round by round."""
-    ratios = [theirs / mine for theirs, mine in zip(loop, batch, strict=True)]
-    low, high = min(ratios), max(ratios)
-    return f"{statistics.median(ratios):.1f} [{low:.1f} to {high:.1f}] times"
-
-
-FOLDERS = {False: Path("runs/benchmark-temporal"), True: Path("examples/results")}
+FOLDER = Path("runs/benchmark-temporal")
 ROOT = "datasets/chickenpox"
 
 
@@ -477,24 +471,19 @@ def run(
     Raises:
         UsageError: A number is too small, or no seed is given.
     """
-    options = {"threads": threads, "repeats": repeats, "seeds": seeds, "epochs": epochs}
+    options = {"quick": quick, "threads": threads, "repeats": repeats}
+    options |= {"seeds": seeds, "epochs": epochs}
+    command = harness.command_line(run, options)
     seeds = seeds if seeds is not None else [0] if quick else [0, 1, 2]
     epochs = epochs if epochs is not None else 2 if quick else EPOCHS
-    if min(repeats, epochs, 1 if threads is None else threads) < 1 or not seeds:
-        raise UsageError(
-            f"expected --repeats, --epochs and --threads of at least 1 and a seed, got "
-            f"{repeats}, {epochs}, {threads} and {seeds}"
-        )
-    command = _command(quick, options)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        kind = hardware()
+    harness.check_at_least(1, repeats=repeats, epochs=epochs, threads=threads)
+    if not seeds:
+        raise UsageError("expected --seeds with a seed, got none")
+    with harness.threads(threads):
+        shared = harness.made_by(command)
         sizes, cases = measure_batches(quick, repeats, seeds[0])
         found = _peers(data_root, seeds, epochs)
-    finally:
-        torch.set_num_threads(before)
-    shared = {"command": command, "versions": versions(), "hardware": kind}
+    kind = shared["hardware"]
     table = batches_table(sizes, cases, command, kind)
     files: dict[str, Any] = {
         "temporal": {"table": table, **shared, "sizes": sizes, "cases": cases}
@@ -502,9 +491,8 @@ def run(
     if isinstance(found, dict):
         table = peers_table(found, command, kind)
         files["temporal-chickenpox"] = {"table": table, **shared, **found}
-    FOLDERS[record].mkdir(parents=True, exist_ok=True)
     for name, content in files.items():
-        write_json(FOLDERS[record] / f"{name}.json", content)
+        harness.write_record(FOLDER, name, content, record)
     return {
         "temporal": files["temporal"],
         "chickenpox": files.get("temporal-chickenpox", found),
@@ -522,19 +510,6 @@ def summary(figures: dict[str, Any]) -> str:
     return "\n\n".join(parts)
 
 
-def _command(quick: bool, options: dict[str, Any]) -> str:
-    """Returns the command line; where it reads and writes is left out."""
-    defaults = inspect.signature(run).parameters
-    chosen = [
-        f"--{name} {str(value).replace(' ', '')}"
-        for name, value in options.items()
-        if value != defaults[name].default
-    ]
-    return " ".join(
-        ["pyg-relational benchmark temporal", *["--quick"] * quick, *chosen]
-    )
-
-
 def _peers(data_root: str, seeds: list[int], epochs: int) -> dict[str, Any] | str:
     reason = missing_package()
     if reason is not None:
@@ -543,3 +518,7 @@ def _peers(data_root: str, seeds: list[int], epochs: int) -> dict[str, Any] | st
         return measure_peers(data_root, seeds, epochs)
     except OSError as error:
         return f"the dataset cannot be had: {error}"
+
+
+if __name__ == "__main__":
+    harness.main(run, summary)

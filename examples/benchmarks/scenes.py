@@ -13,13 +13,11 @@ import torch
 from torch_geometric.data import Data
 from torch_geometric.utils import from_networkx
 
-from pyg_relational._files import write_json
+from pyg_relational.benchmarks import harness
 from pyg_relational.benchmarks.harness import in_turns, peak_memory
 from pyg_relational.data import SceneEncoder
-from pyg_relational.train.results import table_text
-from pyg_relational.train.run_folder import hardware, versions
 
-FOLDERS = {False: Path("runs/benchmark-scenes"), True: Path("examples/results")}
+FOLDER = Path("runs/benchmark-scenes")
 FLOOR = 5
 SECONDS = 120.0  # of the rounds
 OBJECTS = 8
@@ -56,41 +54,26 @@ def run(
         dict[str, Any]: The figures, as in the file.
 
     Raises:
-        ValueError: A number is smaller than 1.
+        UsageError: A number is smaller than 1.
     """
-    if repeats < 1:
-        raise ValueError(f"expected --repeats of at least 1, got {repeats}")
+    harness.check_at_least(1, repeats=repeats)
+    options = {"quick": quick, "repeats": repeats, "seed": seed}
     number, lengths = (200, [500, 2000]) if quick else (10_000, [10_000, 200_000])
-    before = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    with harness.threads(1):
         # First: what `from_networkx` leaves behind shall not hide growth.
         streams = [_stream(length, seed) for length in lengths]
         seconds = _convert(number, repeats, seed)
-        kind = hardware()
-    finally:
-        torch.set_num_threads(before)
-    command = "pyg-relational benchmark scenes"
-    chosen = [f"--repeats {repeats}"] * (repeats != 5) + [f"--seed {seed}"] * bool(seed)
-    command = " ".join([command, *["--quick"] * quick, *chosen])
+        made = harness.made_by(harness.command_line(run, options))
+    table = _table(number, seconds, streams, made["command"], made["hardware"])
     figures = {
-        "table": _table(number, seconds, streams, command, kind),
-        "command": command,
-        "versions": versions(),
-        "hardware": kind,
+        "table": table,
+        **made,
         "seed": seed,
         "scenes": number,
         "seconds": seconds,
         "streams": streams,
     }
-    FOLDERS[record].mkdir(parents=True, exist_ok=True)
-    write_json(FOLDERS[record] / "scenes.json", figures)
-    return figures
-
-
-def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text."""
-    return table_text(figures["table"])
+    return harness.write_record(FOLDER, "scenes", figures, record)
 
 
 def scenes(number: int, seed: int) -> Iterator[nx.DiGraph]:
@@ -166,14 +149,12 @@ def _table(
 ) -> dict[str, Any]:
     rows = []
     for name, rounds in seconds.items():
-        pairs = zip(seconds["from_networkx"], rounds, strict=True)
-        ratios = [theirs / mine for theirs, mine in pairs]
-        times = f"{statistics.median(ratios):.1f} [{min(ratios):.1f} to "
+        times = harness.spread(harness.ratios(seconds["from_networkx"], rounds))
         rows.append(
             [
                 NAMES[name],
                 f"{statistics.median(rounds):,.2f} s",
-                "" if name == "from_networkx" else times + f"{max(ratios):.1f}]",
+                "" if name == "from_networkx" else times,
             ]
         )
     memory = " and ".join(
@@ -192,3 +173,7 @@ def _table(
             f"scenes. `{command}`"
         ),
     }
+
+
+if __name__ == "__main__":
+    harness.main(run)

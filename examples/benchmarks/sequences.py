@@ -9,14 +9,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from pyg_relational._files import write_json
+from pyg_relational.benchmarks import harness
 from pyg_relational.benchmarks.harness import in_turns, peak_memory
 from pyg_relational.models import R2N2
 from pyg_relational.nn.sequences import Sequences
-from pyg_relational.train.results import table_text
-from pyg_relational.train.run_folder import hardware, versions
 
-FOLDERS = {False: Path("runs/benchmark-sequences"), True: Path("examples/results")}
+FOLDER = Path("runs/benchmark-sequences")
 CHANNELS = 128
 FLOOR = 50
 SECONDS = 20.0  # of the rounds of a case
@@ -50,46 +48,22 @@ def run(
         dict[str, Any]: The figures, as in the file.
 
     Raises:
-        ValueError: A number is smaller than 1.
+        UsageError: A number is smaller than 1.
     """
-    if repeats < 1 or (threads is not None and threads < 1):
-        raise ValueError(
-            f"expected --repeats and --threads of at least 1, got {repeats} and "
-            f"{threads}"
-        )
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
+    harness.check_at_least(1, repeats=repeats, threads=threads)
+    options: dict[str, Any] = {"quick": quick, "threads": threads, "repeats": repeats}
+    command = harness.command_line(run, {**options, "seed": seed})
     sizes = [(1, 30), (2, 60)] if quick else [(1, 250), (1, 1000)]
-    try:
+    with harness.threads(threads):
         cases = [
             _measure(part, batch, steps, repeats, seed)
             for batch, steps in sizes
             for part in PARTS
         ]
-        kind = hardware()
-    finally:
-        torch.set_num_threads(before)
-    command = "pyg-relational benchmark sequences"
-    options = {"threads": threads, "repeats": repeats, "seed": seed}
-    defaults = {"threads": None, "repeats": 7, "seed": 0}
-    chosen = [f"--{k} {v}" for k, v in options.items() if v != defaults[k]]
-    command = " ".join([command, *["--quick"] * quick, *chosen])
-    figures = {
-        "table": _table(cases, command, kind),
-        "command": command,
-        "versions": versions(),
-        "hardware": kind,
-        "seed": seed,
-        "cases": cases,
-    }
-    FOLDERS[record].mkdir(parents=True, exist_ok=True)
-    write_json(FOLDERS[record] / "sequences.json", figures)
-    return figures
-
-
-def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text."""
-    return table_text(figures["table"])
+        made = harness.made_by(command)
+    table = _table(cases, command, made["hardware"])
+    figures = {"table": table, **made, "seed": seed, "cases": cases}
+    return harness.write_record(FOLDER, "sequences", figures, record)
 
 
 class TextbookRelation(nn.Module):
@@ -166,19 +140,18 @@ def _table(
 ) -> dict[str, Any]:
     rows = []
     for case in cases:
-        pairs = zip(case["seconds"]["textbook"], case["seconds"]["ours"], strict=True)
-        ratios = [theirs / mine for theirs, mine in pairs]
+        seconds = case["seconds"]
+        ratios = harness.ratios(seconds["textbook"], seconds["ours"])
         peak = case["peak_bytes"]
         number = f"{case['sequences']} x {case['steps']:,} steps"
         rows.append(
             [
                 f"{PARTS[case['part']]}, {number}",
                 *(
-                    f"{1e3 * statistics.median(case['seconds'][name]):,.2f} ms"
+                    f"{1e3 * statistics.median(seconds[name]):,.2f} ms"
                     for name in ("textbook", "ours")
                 ),
-                f"{statistics.median(ratios):,.0f} "
-                f"[{min(ratios):,.0f} to {max(ratios):,.0f}] times faster",
+                f"{harness.spread(ratios, 0)} times faster",
                 f"{peak['textbook'] / 1e6:,.0f} to {peak['ours'] / 1e6:,.1f} MB",
             ]
         )
@@ -192,3 +165,7 @@ def _table(
             f"{FLOOR}. `{command}`"
         ),
     }
+
+
+if __name__ == "__main__":
+    harness.main(run)

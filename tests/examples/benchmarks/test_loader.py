@@ -1,11 +1,13 @@
 import json
 from pathlib import Path
 
+import loader
 import pytest
 from torch_geometric.data import Batch
 from torch_geometric.utils import is_undirected
 
-from pyg_relational.benchmarks import loader
+from pyg_relational._checks import UsageError
+from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.loader import StoredGraphs
 
 
@@ -21,8 +23,8 @@ def test_quick_run_compares_and_writes(
     assert json.loads(path.read_text()) == json.loads(json.dumps(figures))
     assert [row[0] for row in figures["table"]["rows"]] == list(loader.CASES)
     assert figures["table"]["rows"][0][1:] == ["640", "640", "1.0 [1.0 to 1.0]"]
-    assert figures["command"].endswith("loader --quick --repeats 1")
-    assert "640 scenes in batches of 64" in loader.summary(figures)
+    assert figures["command"].endswith("loader.py --quick --repeats 1")
+    assert "640 scenes in batches of 64" in table_summary(figures)
 
 
 def test_scenes_are_what_they_are_called() -> None:
@@ -53,5 +55,5 @@ def test_a_wrong_batch_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_numbers_too_small_are_refused() -> None:
-    with pytest.raises(ValueError, match="--repeats of at least 1"):
+    with pytest.raises(UsageError, match="--repeats of at least 1"):
         loader.run(repeats=0)

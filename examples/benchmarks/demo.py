@@ -9,15 +9,13 @@ from unittest.mock import patch
 import torch
 from torch_geometric.loader import DataLoader
 
-from pyg_relational._files import write_json
+from pyg_relational.benchmarks import harness
 from pyg_relational.loader import graph_loader
 from pyg_relational.train import datamodule
 from pyg_relational.train.registry import dataset_class
-from pyg_relational.train.results import table_text
 from pyg_relational.train.run import configure, train
-from pyg_relational.train.run_folder import hardware, versions
 
-FOLDERS = {False: Path("runs/benchmark-demo"), True: Path("examples/results")}
+FOLDER = Path("runs/benchmark-demo")
 RECIPE = "sort-of-clevr"
 LOADERS = {"PyG's `DataLoader`": DataLoader, "ours": graph_loader}
 
@@ -46,12 +44,10 @@ def run(
         dict[str, Any]: The figures, as in the file.
 
     Raises:
-        ValueError: `epochs` is smaller than 1.
+        UsageError: `epochs` is smaller than 1.
     """
-    if epochs < 1:
-        raise ValueError(f"expected --epochs of at least 1, got {epochs}")
-    chosen = [f"--epochs {epochs}"] * (epochs != 36) + [f"--seed {seed}"] * bool(seed)
-    command = " ".join(["pyg-relational benchmark demo", *chosen])
+    harness.check_at_least(1, epochs=epochs)
+    command = harness.command_line(run, {"epochs": epochs, "seed": seed})
     settings = {**(settings or {}), "budget.max_minutes": None}
     found = {}
     with tempfile.TemporaryDirectory() as folder:
@@ -70,23 +66,10 @@ def run(
                 "baseline": results["baseline"]["training"],
                 "test": results["test"]["all"]["all"],
             }
-    kind = hardware()
-    figures = {
-        "table": _table(found, epochs, seed, command, kind),
-        "command": command,
-        "versions": versions(),
-        "hardware": kind,
-        "seed": seed,
-        "found": found,
-    }
-    FOLDERS[record].mkdir(parents=True, exist_ok=True)
-    write_json(FOLDERS[record] / "demo.json", figures)
-    return figures
-
-
-def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text."""
-    return table_text(figures["table"])
+    made = harness.made_by(command)
+    table = _table(found, epochs, seed, command, made["hardware"])
+    figures = {"table": table, **made, "seed": seed, "found": found}
+    return harness.write_record(FOLDER, "demo", figures, record)
 
 
 def _prepare(config: dict[str, Any]) -> None:
@@ -126,3 +109,7 @@ def _table(
             f"{threads} threads, {kind['processor']}, one run of each. `{command}`"
         ),
     }
+
+
+if __name__ == "__main__":
+    harness.main(run)

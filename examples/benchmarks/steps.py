@@ -5,12 +5,12 @@ from pathlib import Path
 from typing import Any
 
 from pyg_relational._checks import UsageError
-from pyg_relational._files import write_atomic, write_json
+from pyg_relational.benchmarks import harness
 from pyg_relational.train.fit import build_data, build_module, test
-from pyg_relational.train.results import shown, table_text, test_columns
-from pyg_relational.train.run_folder import hardware, load_model, read_config, versions
+from pyg_relational.train.results import shown, test_columns
+from pyg_relational.train.run_folder import load_model, read_config
 
-FOLDERS = {False: Path("runs/benchmark-steps"), True: Path("examples/results")}
+FOLDER = Path("runs/benchmark-steps")
 STEPS = (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 64)
 
 
@@ -40,8 +40,7 @@ def run(
             steps is smaller than 1.
     """
     numbers = steps or list(STEPS)
-    if min(numbers) < 1:
-        raise UsageError(f"expected --steps of at least 1, got {min(numbers)}")
+    harness.check_at_least(1, steps=min(numbers))
     scores: dict[str, list[dict[str, Any]]] = {str(number): [] for number in numbers}
     trained = set()
     for name in runs.split(","):
@@ -61,30 +60,20 @@ def run(
         for number in numbers:
             setattr(model, "steps", number)  # noqa: B010
             scores[str(number)].append(test(config, module, data))
-    kind = hardware()
-    command = f"pyg-relational benchmark steps --runs {runs}"
+    command = harness.command_line(run, {"runs": runs, "steps": steps})
+    made = harness.made_by(command)
     figures = {
-        "table": _table(scores, metric, sorted(trained), command, kind),
-        "command": command,
-        "versions": versions(),
-        "hardware": kind,
+        "table": _table(scores, metric, sorted(trained), command, made["hardware"]),
+        **made,
         "metric": metric,
         "trained_with": sorted(trained),
         "scores": scores,
     }
-    FOLDERS[record].mkdir(parents=True, exist_ok=True)
-    write_json(FOLDERS[record] / "steps.json", figures)
-    draw(FOLDERS[record] / "steps.png", figures)
-    return figures
+    return harness.write_record(FOLDER, "steps", figures, record, draw(figures))
 
 
-def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text."""
-    return table_text(figures["table"])
-
-
-def draw(path: Path, figures: dict[str, Any]) -> None:
-    """Draw every score against the number of steps."""
+def draw(figures: dict[str, Any]) -> Any:
+    """Return a picture of every score against the number of steps."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -104,7 +93,7 @@ def draw(path: Path, figures: dict[str, Any]) -> None:
     ax.minorticks_off()
     ax.grid(alpha=0.3)
     ax.legend()
-    write_atomic(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+    return figure
 
 
 def _table(
@@ -138,3 +127,7 @@ def _table(
             f"{', '.join(map(str, trained))} steps; {kind['processor']}. `{command}`"
         ),
     }
+
+
+if __name__ == "__main__":
+    harness.main(run)

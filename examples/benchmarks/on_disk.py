@@ -12,21 +12,18 @@ from typing import Any
 import psutil
 import pytorch_lightning as pl
 import torch
+from loader import check_same_batch
 from pytorch_lightning.callbacks import Callback
 from torch_geometric.loader import DataLoader
 
-from pyg_relational._files import write_json
+from pyg_relational.benchmarks import harness
 from pyg_relational.benchmarks.harness import in_turns, seconds
 from pyg_relational.datasets import SortOfCLEVROnDisk
 from pyg_relational.loader import StoredLoader
-from pyg_relational.loader.compare import check_same_batch
 from pyg_relational.train.callbacks import quiet_lightning
 from pyg_relational.train.fit import fit_weights
-from pyg_relational.train.results import table_text
 from pyg_relational.train.run import configure
-from pyg_relational.train.run_folder import hardware, prepare, versions
-
-# The memory of this process and of those that it started, over time.
+from pyg_relational.train.run_folder import prepare
 
 
 class Memory:
@@ -92,8 +89,6 @@ def used_bytes() -> int:
 
 
 PLACE = Path("runs/benchmark-on-disk")
-FOLDERS = {False: PLACE, True: Path("examples/results")}
-COMMAND = "pyg-relational benchmark on_disk"
 SCENES = 1_000_000
 VALIDATION = 2_000
 QUICK = 2_000
@@ -136,18 +131,13 @@ def run(
 
     Raises:
         AssertionError: A batch differs from PyG's.
-        ValueError: A number is too small.
+        UsageError: A number is too small.
     """
-    if scenes < BATCH_SIZE or workers < 1:
-        raise ValueError(
-            f"expected --scenes of at least {BATCH_SIZE} and --workers of at least 1, "
-            f"got {scenes} and {workers}"
-        )
-    chosen = [f"--scenes {scenes}"] * (scenes != SCENES)
-    chosen += [f"--workers {workers}"] * (workers != 2)
-    chosen += [f"--max_steps {max_steps}"] * (max_steps is not None)
-    chosen += [f"--seed {seed}"] * bool(seed)
-    command = " ".join([COMMAND, *["--quick"] * quick, *chosen])
+    harness.check_at_least(BATCH_SIZE, scenes=scenes)
+    harness.check_at_least(1, workers=workers, max_steps=max_steps)
+    options: dict[str, Any] = {"quick": quick, "scenes": scenes, "workers": workers}
+    options |= {"max_steps": max_steps, "seed": seed}
+    command = harness.command_line(run, options)
     number = min(scenes, QUICK) if quick else scenes
     config = _configure(number, workers, max_steps, seed, quick, command)
     PLACE.mkdir(parents=True, exist_ok=True)
@@ -157,9 +147,7 @@ def run(
         epoch = _train(config, Path(folder) / "run", INTERVAL[quick])
         loading = _load(dataset, seed)
     figures = {
-        "command": command,
-        "versions": versions(),
-        "hardware": hardware(),
+        **harness.made_by(command),
         "seed": seed,
         "scenes": number,
         "generation": generation,
@@ -167,14 +155,7 @@ def run(
         "loading": loading,
     }
     figures = {"table": _table(figures), **figures}
-    FOLDERS[record].mkdir(parents=True, exist_ok=True)
-    write_json(FOLDERS[record] / "on-disk.json", figures)
-    return figures
-
-
-def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text."""
-    return table_text(figures["table"])
+    return harness.write_record(PLACE, "on-disk", figures, record)
 
 
 class Watch(Callback):
@@ -319,3 +300,7 @@ def _table(figures: dict[str, Any]) -> dict[str, Any]:
 
 def _megabytes(number: int) -> str:
     return f"{number / 1e6:,.0f}"
+
+
+if __name__ == "__main__":
+    harness.main(run)

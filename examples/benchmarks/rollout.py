@@ -10,7 +10,7 @@ from torch_geometric.data import Data
 from torch_geometric.loader import DataLoader
 
 from pyg_relational._checks import UsageError
-from pyg_relational._files import write_atomic, write_json
+from pyg_relational.benchmarks import harness
 from pyg_relational.datasets import PhysicalMotion
 from pyg_relational.datasets.physical_simulator import (
     FORCES,
@@ -22,18 +22,17 @@ from pyg_relational.datasets.physical_simulator import (
 )
 from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.train.fit import build_data, build_module
-from pyg_relational.train.results import table_text
 from pyg_relational.train.run import configure, train
-from pyg_relational.train.run_folder import hardware, load_model, read_config, versions
+from pyg_relational.train.run_folder import load_model, read_config
 
-FOLDERS = {False: Path("runs/benchmark-rollout"), True: Path("examples/results")}
+FOLDER = Path("runs/benchmark-rollout")
 RECIPE = "spring-motion"
 METHODS = {"model": "learned", "simulator": "simulator"}
 # Frames of the table, and points of the curves.
 SHOWN, POINTS = (10, 100, 1000), 200
 
 
-def run(
+def measure(
     run: str | None = None,
     frames: int = 1000,
     samples: int = 100,
@@ -66,14 +65,12 @@ def run(
 
     Raises:
         UsageError: The run is not finished, or is not one of motion on springs
-            without walls that starts from two frames or more.
-        ValueError: A number is too small.
+            without walls that starts from two frames or more, or a number is too
+            small.
     """
-    if frames < 10 or samples < 1:
-        raise ValueError(
-            f"expected --frames of at least 10 and --samples of at least 1, got "
-            f"{frames} and {samples}"
-        )
+    harness.check_at_least(10, frames=frames)
+    harness.check_at_least(1, samples=samples, steps=steps)
+    options = {"run": run, "frames": frames, "samples": samples, "steps": steps}
     folder = Path(run) if run is not None else _trained(steps, data_root, seed)
     config, model = read_config(folder), load_model(folder)
     _check_run(folder, config, model)
@@ -84,20 +81,15 @@ def run(
     groups = _by_size(dataset, samples)
     errors = [roll_out(model, group, dataset.frame_time, frames) for group in groups]
     merged = {key: np.concatenate([e[key] for e in errors]) for key in errors[0]}
-    command = _command(run, frames, samples, steps, seed)
+    made = harness.made_by(harness.command_line(measure, {**options, "seed": seed}))
     figures = {
-        "table": _table(merged, dataset.frame_time, command, hardware()),
-        "command": command,
-        "versions": versions(),
-        "hardware": hardware(),
+        "table": _table(merged, dataset.frame_time, made["command"], made["hardware"]),
+        **made,
         "samples": len(merged["model"]),
         "frame_time": dataset.frame_time,
         **_curves(merged),
     }
-    FOLDERS[record].mkdir(parents=True, exist_ok=True)
-    write_json(FOLDERS[record] / "rollout.json", figures)
-    draw(FOLDERS[record] / "rollout.png", figures)
-    return figures
+    return harness.write_record(FOLDER, "rollout", figures, record, draw(figures))
 
 
 def roll_out(
@@ -134,13 +126,8 @@ def roll_out(
     return {**errors, "distance": distance[:, first:-2]}
 
 
-def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text."""
-    return table_text(figures["table"])
-
-
-def draw(path: Path, figures: dict[str, Any]) -> None:
-    """Draw the error of the energy against time, median and quartiles."""
+def draw(figures: dict[str, Any]) -> Any:
+    """Return a picture of the error of the energy: median and quartiles."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(7, 4.2), layout="constrained")
@@ -152,11 +139,11 @@ def draw(path: Path, figures: dict[str, Any]) -> None:
     ax.set(xlabel="frames", ylabel="relative error of the energy", yscale="log")
     ax.grid(alpha=0.3)
     ax.legend()
-    write_atomic(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+    return figure
 
 
 def _trained(steps: int | None, data_root: str | None, seed: int) -> Path:
-    folder = FOLDERS[False] / "run"
+    folder = FOLDER / "run"
     config = configure(
         RECIPE,
         command=f"pyg-relational train {RECIPE} --no-baseline",
@@ -256,11 +243,5 @@ def _table(
     }
 
 
-def _command(
-    run: str | None, frames: int, samples: int, steps: int | None, seed: int
-) -> str:
-    options = {"run": run, "frames": frames, "samples": samples, "steps": steps}
-    options |= {"seed": seed}
-    defaults = {"run": None, "frames": 1000, "samples": 100, "steps": None, "seed": 0}
-    chosen = [f"--{k} {v}" for k, v in options.items() if v != defaults[k]]
-    return " ".join(["pyg-relational benchmark rollout", *chosen])
+if __name__ == "__main__":
+    harness.main(measure)

@@ -5,14 +5,13 @@ from pathlib import Path
 from types import ModuleType
 
 import pytest
+import temporal
 import torch
+from temporal import FrameLoop
 from torch import nn
 from torch_geometric.data import Batch
 
-from pyg_relational.benchmarks import temporal
-from pyg_relational.benchmarks import temporal as batches
-from pyg_relational.benchmarks import temporal as peers
-from pyg_relational.benchmarks.temporal import FrameLoop
+from pyg_relational._checks import UsageError
 from pyg_relational.data import TemporalGraph
 from pyg_relational.models import SpatioTemporalRelationNetwork
 
@@ -32,14 +31,14 @@ class Cell(nn.Module):
 
 @pytest.fixture
 def without_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, peers.PACKAGE, None)
+    monkeypatch.setitem(sys.modules, temporal.PACKAGE, None)
 
 
 @pytest.fixture
 def with_package(monkeypatch: pytest.MonkeyPatch) -> None:
-    module = ModuleType(f"{peers.PACKAGE}.nn.recurrent")
+    module = ModuleType(f"{temporal.PACKAGE}.nn.recurrent")
     module.GConvGRU = module.DCRNN = Cell
-    for name in (peers.PACKAGE, f"{peers.PACKAGE}.nn"):
+    for name in (temporal.PACKAGE, f"{temporal.PACKAGE}.nn"):
         monkeypatch.setitem(sys.modules, name, ModuleType(name))
     monkeypatch.setitem(sys.modules, module.__name__, module)
 
@@ -68,7 +67,7 @@ def model(width: int = 5) -> SpatioTemporalRelationNetwork:
 def test_the_loop_computes_the_same(edges: bool) -> None:
     graphs = [
         graph.apply(lambda v: v.double() if v.is_floating_point() else v)
-        for graph in batches.mixed_graphs(5, edges, seed=1)
+        for graph in temporal.mixed_graphs(5, edges, seed=1)
     ]
     if not edges:  # An empty frame, and a node that is never there.
         mask = torch.tensor([[True, False, True], [False, False, False]])
@@ -82,17 +81,17 @@ def test_the_loop_computes_the_same(edges: bool) -> None:
         batch=batch.batch,
         batch_size=len(graphs),
     )
-    expected = batches._with_gradients(together, net.parameters())
+    expected = temporal._with_gradients(together, net.parameters())
     for textbook in (False, True):
         loop = FrameLoop(net, textbook)
         apart = torch.cat([loop(graph) for graph in graphs])
-        found = batches._with_gradients(apart, net.parameters())
+        found = temporal._with_gradients(apart, net.parameters())
         for mine, other in zip(expected, found, strict=True):
             torch.testing.assert_close(mine, other, rtol=1e-9, atol=1e-9)
 
 
 def test_graphs_are_mixed_and_right() -> None:
-    graphs = batches.mixed_graphs(30, True, seed=0)
+    graphs = temporal.mixed_graphs(30, True, seed=0)
     for name, (low, high) in (("node_id", (3, 20)), ("frame", (5, 40))):
         sizes = {
             g.num_nodes if name == "node_id" else int(g.num_frames) for g in graphs
@@ -117,7 +116,7 @@ def test_quick_run_compares_and_writes(
         ("all pairs of a frame", 8),
         ("edges of each frame", 8),
     ]
-    assert written["command"].endswith("temporal --quick --repeats 1")
+    assert written["command"].endswith("temporal.py --quick --repeats 1")
     text = temporal.summary(figures)
     assert re.search("faster than our layers +faster than textbook pairs", text)
     assert "chickenpox: skipped" in text
@@ -128,22 +127,22 @@ def test_a_wrong_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
     right = FrameLoop._messages
     monkeypatch.setattr(FrameLoop, "_messages", lambda *a: right(*a) + 0.01)
     with pytest.raises(AssertionError):
-        batches.measure_batches(quick=True, repeats=1, seed=0)
+        temporal.measure_batches(quick=True, repeats=1, seed=0)
 
 
 def test_models_are_trained_on_the_same_batches(
     chickenpox: str, with_package: None
 ) -> None:
-    found = peers.measure_peers(chickenpox, [0, 1], epochs=2)
+    found = temporal.measure_peers(chickenpox, [0, 1], epochs=2)
     assert found["samples"] == {"train": 8, "val": 3, "test": 45}
     ours, *others = found["models"].values()
     # The stand-ins are one model, seen twice from different weights.
     assert [len(model["seconds"]) for model in (ours, *others)] == [4, 4, 4]
     assert all(0 < error < 5 for model in (ours, *others) for error in model["test"])
-    again = peers.measure_peers(chickenpox, [1], epochs=2)
+    again = temporal.measure_peers(chickenpox, [1], epochs=2)
     for name, model_ in found["models"].items():
         assert again["models"][name]["test"] == model_["test"][1:]
-    table = peers.peers_table(found, "command", {"threads": 1, "processor": "cpu"})
+    table = temporal.peers_table(found, "command", {"threads": 1, "processor": "cpu"})
     assert [row[0] for row in table["rows"]] == [
         "SpatioTemporalRelationNetwork",
         "GConvGRU",
@@ -168,11 +167,11 @@ def test_training_keeps_the_epoch_that_validates_best(
         # In validation, the second of four epochs is best.
         return abs(model.age - 2.0) if batch.num_graphs == 3 else float(model.age)
 
-    monkeypatch.setattr(peers, "_epoch", grow_older)
-    monkeypatch.setattr(peers, "_error", error)
+    monkeypatch.setattr(temporal, "_epoch", grow_older)
+    monkeypatch.setattr(temporal, "_error", error)
     names = ("train", "val", "test")
-    splits = {name: peers.Chickenpox(chickenpox, name) for name in names}
-    trained = peers._train(splits, seed=0, epochs=4)
+    splits = {name: temporal.Chickenpox(chickenpox, name) for name in names}
+    trained = temporal._train(splits, seed=0, epochs=4)
     for spent, tested, _ in trained.values():
         assert spent == [0.5] * 4
         assert tested == 2.0
@@ -180,7 +179,7 @@ def test_training_keeps_the_epoch_that_validates_best(
     assert first == first[:1] * 3
     assert second == second[:1] * 3
     assert first != second
-    size = sum(p.numel() for p in peers.Ours(peers.WIDTH).parameters())
+    size = sum(p.numel() for p in temporal.Ours(temporal.WIDTH).parameters())
     assert trained["SpatioTemporalRelationNetwork"][2] == size
 
 
@@ -197,7 +196,7 @@ def test_both_parts_are_written_and_shown(
     path = tmp_path / "runs/benchmark-temporal/temporal-chickenpox.json"
     written = json.loads(path.read_text())
     assert written == json.loads(json.dumps(figures["chickenpox"]))
-    assert written["command"].endswith("--quick --repeats 1 --seeds [3] --epochs 1")
+    assert written["command"].endswith("--quick --repeats 1 --seeds 3 --epochs 1")
     assert written["seeds"] == [3]
     assert "GConvGRU  " in temporal.summary(figures)
 
@@ -208,7 +207,7 @@ def test_without_the_file_the_rest_is_measured(
     def refuse(*arguments: object, **named: object) -> None:
         raise OSError("no network")
 
-    monkeypatch.setattr(peers, "Chickenpox", refuse)
+    monkeypatch.setattr(temporal, "Chickenpox", refuse)
     monkeypatch.chdir(tmp_path)
     figures = temporal.run(quick=True, repeats=1)
     assert figures["chickenpox"] == "the dataset cannot be had: no network"
@@ -218,5 +217,5 @@ def test_without_the_file_the_rest_is_measured(
     "options", [{"repeats": 0}, {"epochs": 0}, {"threads": 0}, {"seeds": []}]
 )
 def test_numbers_too_small_are_refused(options: dict[str, object]) -> None:
-    with pytest.raises(ValueError, match="of at least 1 and a seed"):
+    with pytest.raises(UsageError, match=f"expected --{next(iter(options))} "):
         temporal.run(**options)

@@ -4,10 +4,8 @@ import tempfile
 import time
 from typing import Any
 
-import torch
-
+from pyg_relational.benchmarks import harness
 from pyg_relational.datasets.sort_of_clevr import REPRESENTATIONS, SortOfCLEVR
-from pyg_relational.train.run_folder import hardware, versions
 
 
 def run(num_scenes: int = 10_000, repeats: int = 3) -> dict[str, Any]:
@@ -22,22 +20,16 @@ def run(num_scenes: int = 10_000, repeats: int = 3) -> dict[str, Any]:
         what they were measured on.
 
     Raises:
-        ValueError: A number is smaller than 1.
+        UsageError: A number is smaller than 1.
     """
-    if num_scenes < 1 or repeats < 1:
-        raise ValueError(
-            f"Expected `num_scenes` and `repeats` to be at least 1, got {num_scenes} "
-            f"and {repeats}."
-        )
-    num_threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
+    harness.check_at_least(1, num_scenes=num_scenes, repeats=repeats)
+    command = harness.command_line(run, {"num_scenes": num_scenes, "repeats": repeats})
+    with harness.threads(1):
+        made = harness.made_by(command)
         seconds = {
             name: [_measure(name, num_scenes) for _ in range(repeats)]
             for name in REPRESENTATIONS
         }
-    finally:
-        torch.set_num_threads(num_threads)
     results: dict[str, Any] = {
         name: {"seconds": sorted(values)[len(values) // 2], "all": values}
         for name, values in seconds.items()
@@ -45,8 +37,7 @@ def run(num_scenes: int = 10_000, repeats: int = 3) -> dict[str, Any]:
     return results | {
         "num_scenes": num_scenes,
         "questions_per_scene": 20,
-        "hardware": hardware() | {"threads": 1},
-        "versions": versions(),
+        **made,
     }
 
 
@@ -55,3 +46,7 @@ def _measure(representation: str, num_scenes: int) -> float:
         start = time.perf_counter()
         SortOfCLEVR(root, representation=representation, num_train=num_scenes)
         return time.perf_counter() - start
+
+
+if __name__ == "__main__":
+    harness.main(run)

@@ -3,12 +3,12 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import processes
 import pytest
 import torch
 
-from pyg_relational.benchmarks import processes
-from pyg_relational.benchmarks import processes as benchmark
-from pyg_relational.benchmarks import processes_worker as worker
+from pyg_relational._checks import UsageError
+from pyg_relational.benchmarks.harness import table_summary
 
 
 @pytest.fixture
@@ -20,7 +20,7 @@ def found(monkeypatch: pytest.MonkeyPatch) -> dict[tuple[int, int], dict[str, An
         (1, 2): {"losses": [0.7, 0.6], "seconds": 0.3, "scores": scores},
         (2, 1): {"losses": [0.7, 0.600002], "seconds": 0.2, "scores": scores},
     }
-    monkeypatch.setattr(benchmark, "_train", lambda *case: each[case[:2]])
+    monkeypatch.setattr(processes, "_train", lambda *case: each[case[:2]])
     return each
 
 
@@ -37,8 +37,8 @@ def test_figures_are_compared_and_written(
         ["2 processes, 1 thread each", "200.0", "2.00 [2.00 to 2.00]"],
     ]
     assert figures["largest_differences"]["losses"] == pytest.approx(2e-6)
-    assert figures["command"].endswith("processes --quick --seed 1 --repeats 2")
-    assert "by at most 2.0e-06; test scores" in processes.summary(figures)
+    assert figures["command"].endswith("processes.py --quick --repeats 2 --seed 1")
+    assert "by at most 2.0e-06; test scores" in table_summary(figures)
 
 
 @pytest.mark.parametrize("what", ["losses", "scores"])
@@ -60,7 +60,7 @@ def test_the_worker_writes_what_it_trained(
     path = tmp_path / "found.json"
     options = ["--steps=6", "--seed=0", f"--threads={before}", "--quick"]
     monkeypatch.setattr(sys, "argv", ["worker", str(path), *options])
-    worker.main()
+    processes.work()
     found = json.loads(path.read_text())
     assert len(found["losses"]) == 6
     assert found["seconds"] > 0
@@ -68,7 +68,7 @@ def test_the_worker_writes_what_it_trained(
 
 
 def test_numbers_too_small_are_refused() -> None:
-    with pytest.raises(ValueError, match="--repeats of at least 1 and --steps above 5"):
+    with pytest.raises(UsageError, match="--repeats of at least 1"):
         processes.run(repeats=0)
-    with pytest.raises(ValueError, match="got 5 and 5"):
+    with pytest.raises(UsageError, match="--steps of at least 6, got 5"):
         processes.run(steps=5)

@@ -2,8 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+import scenes
 
-from pyg_relational.benchmarks import scenes
+from pyg_relational._checks import UsageError
+from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.data import SceneEncoder
 
 
@@ -16,8 +18,8 @@ def test_quick_run_compares_and_writes(
     assert json.loads(path.read_text()) == json.loads(json.dumps(figures))
     assert [part["scenes"] for part in figures["streams"]] == [500, 2000]
     assert set(figures["seconds"]) == {"from_networkx", "exact", "features"}
-    assert figures["command"].endswith("scenes --quick --repeats 1")
-    assert "200 scenes" in scenes.summary(figures)
+    assert figures["command"].endswith("scenes.py --quick --repeats 1")
+    assert "200 scenes" in table_summary(figures)
 
 
 def test_a_wrong_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -34,5 +36,5 @@ def test_a_wrong_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_numbers_too_small_are_refused() -> None:
-    with pytest.raises(ValueError, match="--repeats of at least 1"):
+    with pytest.raises(UsageError, match="--repeats of at least 1"):
         scenes.run(repeats=0)

@@ -2,8 +2,10 @@ import json
 from pathlib import Path
 
 import pytest
+import sequences
 
-from pyg_relational.benchmarks import sequences
+from pyg_relational._checks import UsageError
+from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.nn.recurrent import RelationalSequenceEncoder
 
 
@@ -23,7 +25,7 @@ def test_quick_run_compares_and_writes(
         ("model", 2, 60),
     ]
     assert figures["command"].endswith("--quick --repeats 1")
-    assert "2 x 60 steps" in sequences.summary(figures)
+    assert "2 x 60 steps" in table_summary(figures)
 
 
 def test_a_wrong_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -36,5 +38,5 @@ def test_a_wrong_result_is_noticed(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_numbers_too_small_are_refused() -> None:
-    with pytest.raises(ValueError, match="--repeats and --threads of at least 1"):
+    with pytest.raises(UsageError, match="--repeats of at least 1"):
         sequences.run(repeats=0)
