@@ -11,7 +11,12 @@ from torch_geometric.data.data import size_repr
 from torch_geometric.data.storage import GlobalStorage
 from torch_geometric.data.view import ItemsView, KeysView, ValuesView
 
-from pyg_relational.ops import batch_to_ptr, gather_sets, to_dense
+from pyg_relational.ops import (
+    batch_to_ptr,
+    fully_connected_edges,
+    gather_sets,
+    to_dense,
+)
 
 # What is seen as [N, T, *] and kept as [N * T, *], so that graphs of any length batch.
 ROWS = {"x": "x_steps", "mask": "mask_steps"}
@@ -563,15 +568,39 @@ def to_dense_series(batch: TemporalGraph) -> tuple[Tensor, Tensor]:
     x, mask = batch.x, batch.mask
     if x is None or mask is None:
         raise ValueError("'batch' must have 'x' (got a graph without features)")
-    nodes = batch.get("batch")
-    if nodes is None:
-        ptr = torch.tensor([0, x.size(0)], device=x.device)
-    else:
-        ptr = batch_to_ptr(nodes, batch["num_frames"].numel())
+    ptr = _ptr(batch, mask)
     dense, _ = to_dense(x, ptr=ptr)
     observed, _ = to_dense(mask, ptr=ptr, fill_value=False)
     # [B, N, T, *] -> [B, T, N, *]
     return dense.transpose(1, 2), observed.transpose(1, 2)
+
+
+def frame_distances(
+    batch: TemporalGraph, columns: Sequence[int], scale: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Returns all pairs of different nodes of a graph that are in a frame together, as
+    edges :math:`[2, E]`, their frames :math:`[E]` and their distances
+    :math:`[E, 1]` there.
+
+    Args:
+        batch (TemporalGraph): A batch of graphs, or one graph.
+        columns (list of int): The columns of :obj:`x` that hold the position.
+        scale (float): The unit of length. (default: :obj:`1.0`)
+    """
+    x, mask = batch["x"], batch["mask"]
+    pairs = fully_connected_edges(ptr=_ptr(batch, mask), self_pairs=False)
+    pair, time = mask[pairs].all(dim=0).nonzero(as_tuple=True)
+    edge_index = pairs[:, pair]
+    position = x[..., list(columns)]
+    apart = position[edge_index[1], time] - position[edge_index[0], time]
+    return edge_index, time, apart.norm(dim=-1, keepdim=True) / scale
+
+
+def _ptr(batch: Data, mask: Tensor) -> Tensor:
+    nodes = batch.get("batch")
+    if nodes is None:
+        return torch.tensor([0, mask.size(0)], device=mask.device)
+    return batch_to_ptr(nodes, batch["num_frames"].numel())
 
 
 def _graph(x: Tensor, mask: Tensor, targets: dict[str, Any]) -> TemporalGraph:

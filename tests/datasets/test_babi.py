@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.datasets import BAbI, babi
+from pyg_relational.datasets import BAbI, babi, downloads
 from pyg_relational.datasets.babi import TASKS
 from pyg_relational.datasets.vocabulary import tokenize
 
@@ -215,7 +215,7 @@ def test_the_archive_is_fetched_only_where_it_is_needed(tmp_path, monkeypatch):
         fetched.append((url, sha256))
         write_archive(Path(path), {"tasks_1-20_v1-2/en": files()})
 
-    monkeypatch.setattr(babi, "fetch_raw", fetch)
+    monkeypatch.setattr(downloads, "fetch_raw", fetch)
     BAbI(tmp_path, "test")
     assert fetched == [(babi.URL, babi.SHA256)]
     BAbI(tmp_path, "train")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from pyg_relational.datasets.chickenpox import (
     SPLITS,
-    read_series,
+    parse_series,
     target_weeks,
     window_tensors,
 )
@@ -23,7 +23,7 @@ def content(weeks=30):
 
 
 def read(**changes):
-    return read_series(json.dumps(content() | changes))
+    return parse_series(json.dumps(content() | changes))
 
 
 def test_a_series_is_read_in_the_order_of_its_counties():
@@ -109,8 +109,8 @@ def test_what_is_wrong_is_named(changes, message):
 
 def test_files_of_another_kind_are_named():
     with pytest.raises(ValueError, match="the series to be JSON, got"):
-        read_series("week,county")
+        parse_series("week,county")
     with pytest.raises(ValueError, match="node_ids, FX is missing"):
-        read_series('{"edges": []}')
+        parse_series('{"edges": []}')
     with pytest.raises(ValueError, match="edges, node_ids, FX is missing"):
-        read_series("[1, 2]")
+        parse_series("[1, 2]")

@@ -8,7 +8,7 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.datasets import CLUTRR, clutrr
+from pyg_relational.datasets import CLUTRR, clutrr, downloads
 from pyg_relational.datasets.clutrr import COLUMNS, RELATIONS
 
 SHARED = Path(
@@ -197,7 +197,7 @@ def test_a_missing_archive_is_fetched(tmp_path, monkeypatch):
         asked.append((url, sha256))
         make_archive(Path(path).parent)
 
-    monkeypatch.setattr(clutrr, "fetch_raw", fetch)
+    monkeypatch.setattr(downloads, "fetch_raw", fetch)
     assert len(CLUTRR(tmp_path, "test")) == 9
     CLUTRR(tmp_path, "val")
     ((url, sha256),) = asked

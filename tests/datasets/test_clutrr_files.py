@@ -163,7 +163,7 @@ def test_paths_that_lead_out_are_refused(tmp_path, name):
     folder = tmp_path / "folder"
     folder.mkdir()
     path = write_zip(folder / "data.zip", {"1.csv": table(row()), name: "x"})
-    with pytest.raises(ValueError, match="a path that leads out of the archive"):
+    with pytest.raises(ValueError, match="which leads out of the archive"):
         read_chains(path, "1.csv")
     assert sorted(tmp_path.rglob("*")) == [folder, path]
 
@@ -171,5 +171,5 @@ def test_paths_that_lead_out_are_refused(tmp_path, name):
 def test_a_table_that_would_fill_the_memory_is_not_read(tmp_path, monkeypatch):
     monkeypatch.setattr(clutrr_files, "MAX_BYTES", 1000)
     path = write_zip(tmp_path / "data.zip", {"1.csv": "x" * 1001})
-    with pytest.raises(ValueError, match="to have 1000 bytes at most, got 1001"):
+    with pytest.raises(ValueError, match="unpacks to 1001 bytes, more than 1000"):
         read_chains(path, "1.csv")

@@ -81,7 +81,7 @@ def test_every_argument_that_changes_the_content_has_its_own_file(tmp_path):
 
 def test_second_use_reads_the_same_samples(tmp_path, monkeypatch):
     first = build(tmp_path)
-    monkeypatch.setattr(GraphTasks, "_generate", lambda self: pytest.fail("again"))
+    monkeypatch.setattr(GraphTasks, "generate", lambda self: pytest.fail("again"))
     assert torch.equal(build(tmp_path)[7].edge_index, first[7].edge_index)
 
 

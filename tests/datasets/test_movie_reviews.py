@@ -48,7 +48,9 @@ def words(dataset):
 
 
 def test_every_text_is_in_one_split_with_its_label(build, tmp_path):
-    texts, labels = read_reviews((tmp_path / "reviews.csv").read_text(), SOURCES[0])
+    texts, labels = read_reviews(
+        (tmp_path / "reviews.csv").read_text(), "reviews.csv", SOURCES[0]
+    )
     split_of = split_texts(texts, labels, seed=0)
     for part, split in enumerate(SPLITS):
         dataset = build(split, min_count=1)
@@ -82,7 +84,7 @@ def test_the_seed_alone_decides_the_split(build, tmp_path):
 
 def test_second_use_reads_the_stored_file(build, monkeypatch):
     first = build(min_count=1)
-    monkeypatch.setattr(MovieReviews, "_generate", lambda self: pytest.fail("again"))
+    monkeypatch.setattr(MovieReviews, "generate", lambda self: pytest.fail("again"))
     second = build(min_count=1)
     assert words(first) == words(second)
 
@@ -115,7 +117,7 @@ def test_long_texts_are_cut_at_the_end(build):
 
 def test_line_breaks_of_html_are_no_words():
     texts, labels = read_reviews(
-        'text,label,source\n"Long<br /><br />review, don\'t!",1,imdb\n', "imdb"
+        'text,label,source\n"Long<br /><br />review, don\'t!",1,imdb\n', "a.csv", "imdb"
     )
     assert texts == [["long", "review", ",", "do", "n't", "!"]]
     assert labels.tolist() == [1]
@@ -162,8 +164,16 @@ def is_short(sample):
 @pytest.mark.parametrize(
     ("split", "rows", "message"),
     [
-        ("train", [*ROWS, ("  ", "1", "rotten_tomatoes")], "row 61 .* the text '  '"),
-        ("train", [*ROWS, ("a", "2", "rotten_tomatoes")], "row 61 .* the label '2'"),
+        (
+            "train",
+            [*ROWS, ("  ", "1", "rotten_tomatoes")],
+            r"wrong\.csv, row 61: .* the text '  '",
+        ),
+        (
+            "train",
+            [*ROWS, ("a", "2", "rotten_tomatoes")],
+            r"wrong\.csv, row 61: .* the label '2'",
+        ),
         ("train", OTHER, "got 0, which leaves none for 'train'"),
         ("val", ROWS[:3] + ROWS[30:33], "got 6, which leaves none for 'val'"),
     ],
@@ -176,7 +186,7 @@ def test_wrong_rows_are_named(build, tmp_path, split, rows, message):
 
 def test_missing_columns_and_files_are_named(build, tmp_path):
     path = write(tmp_path / "wrong.csv", columns=("text", "stars", "source"))
-    with pytest.raises(ValueError, match="label is missing"):
+    with pytest.raises(ValueError, match=r"expected the columns .*; label missing"):
         build(path=path)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
         build(path=str(tmp_path / "nowhere.csv"))

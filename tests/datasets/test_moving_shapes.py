@@ -231,7 +231,7 @@ def test_splits_share_no_sample(tmp_path):
 
 def test_second_use_reads_the_same_samples(tmp_path, monkeypatch):
     first = build(tmp_path)
-    monkeypatch.setattr(MovingShapes, "_generate", lambda self: pytest.fail("again"))
+    monkeypatch.setattr(MovingShapes, "generate", lambda self: pytest.fail("again"))
     assert torch.equal(build(tmp_path)[7].x, first[7].x)
     assert isinstance(build(tmp_path)[7], TemporalGraph)
 

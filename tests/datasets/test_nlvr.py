@@ -6,7 +6,7 @@ import pytest
 import torch
 from torch_geometric.loader import DataLoader
 
-from pyg_relational.datasets import NLVR, nlvr
+from pyg_relational.datasets import NLVR, downloads, nlvr
 from pyg_relational.datasets.nlvr import (
     COLOUR_NAMES,
     read_statements,
@@ -211,7 +211,7 @@ def test_missing_files_are_fetched(tmp_path, monkeypatch):
         fetched.append((url, sha256))
         write(path, FILES[path.stem])
 
-    monkeypatch.setattr(nlvr, "fetch_raw", fetch)
+    monkeypatch.setattr(downloads, "fetch_raw", fetch)
     NLVR(tmp_path, "test")
     assert fetched == [
         (f"{nlvr.URL}/{name}/{name}.json", nlvr.SHA256[name])

@@ -120,7 +120,7 @@ def test_splits_share_no_sample(tmp_path):
 
 def test_second_use_reads_the_same_samples(tmp_path, monkeypatch):
     first = build(tmp_path)
-    monkeypatch.setattr(NthFarthest, "_generate", lambda self: pytest.fail("again"))
+    monkeypatch.setattr(NthFarthest, "generate", lambda self: pytest.fail("again"))
     assert torch.equal(build(tmp_path)[7].x, first[7].x)
 
 

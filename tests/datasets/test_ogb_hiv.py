@@ -95,7 +95,7 @@ def test_another_order_is_refused(root):
 @pytest.mark.parametrize("content", [b"<html>", gzip.compress(b"a,b\n1,2\n")])
 def test_a_damaged_file_is_named(root, content):
     (root / "raw/hiv.csv.gz").write_bytes(content)
-    with pytest.raises(ValueError, match=r"Cannot read SMILES .*raw/hiv.csv.gz"):
+    with pytest.raises(ValueError, match=r"raw/hiv.csv.gz"):
         MolHIV(str(root))
 
 

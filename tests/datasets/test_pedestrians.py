@@ -138,7 +138,7 @@ def test_a_wrong_line_names_its_file(root):
     path = root / "raw" / "crowds_zara01.txt"
     path.write_text(path.read_text() + "5000 1 2\n")
     count = len(path.read_text().splitlines())
-    with pytest.raises(ValueError, match=f"line {count} of 'crowds_zara01.txt'"):
+    with pytest.raises(ValueError, match=f"crowds_zara01.txt, line {count}: "):
         Pedestrians(root)
     # It is not read for the test split.
     assert len(Pedestrians(root, "test")) > 0

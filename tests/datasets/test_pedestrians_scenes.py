@@ -37,14 +37,14 @@ def test_a_scene_is_read_by_frame_and_person():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("0 1 2 3\n10 1 2\n", r"line 2 of 'a.txt' to hold .* got '10 1 2'"),
-        ("0 1 2 3 4\n", "line 1 of 'a.txt' .* got '0 1 2 3 4'"),
-        ("0 1 2 x\n", "line 1 of 'a.txt' .* got '0 1 2 x'"),
-        ("0 1 2 3\n\n10 1 nan 3\n", "line 3 of 'a.txt' .* got '10 1 nan 3'"),
-        ("0 1 inf 3\n", "line 1 of 'a.txt' .* finite numbers"),
-        ("inf 1 2 3\n", "line 1 of 'a.txt' .* finite numbers"),
-        ("0.5 1 2 3\n", "first two whole .* got '0.5 1 2 3'"),
-        ("0 1.5 2 3\n", "first two whole .* got '0 1.5 2 3'"),
+        ("0 1 2 3\n10 1 2\n", "a.txt, line 2: expected .* in '10 1 2'"),
+        ("0 1 2 3 4\n", "a.txt, line 1: .* in '0 1 2 3 4'"),
+        ("0 1 2 x\n", "a.txt, line 1: .* in '0 1 2 x'"),
+        ("0 1 2 3\n\n10 1 nan 3\n", "a.txt, line 3: .* in '10 1 nan 3'"),
+        ("0 1 inf 3\n", "a.txt, line 1: .* finite numbers"),
+        ("inf 1 2 3\n", "a.txt, line 1: .* finite numbers"),
+        ("0.5 1 2 3\n", "first two whole in '0.5 1 2 3'"),
+        ("0 1.5 2 3\n", "first two whole in '0 1.5 2 3'"),
         ("\n", "Expected lines in 'a.txt', got none"),
         (
             "0 1 2 3\n0 2 2 3\n0.0 1.0 4 5\n",

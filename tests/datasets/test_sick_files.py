@@ -52,7 +52,7 @@ def test_a_damaged_line_is_named(tmp_path, line, message):
 
 def test_other_files_are_refused(tmp_path):
     path = write(tmp_path / "f.txt", ["pair_ID\tsentence_A", *LINES[1:]])
-    with pytest.raises(ValueError, match=r"line 1: expected the columns pair_ID, sent"):
+    with pytest.raises(ValueError, match=r"line 1: expected .pair_ID"):
         read_sentence_pairs(path)
     path.write_bytes(b"PK\x03\x04\xff\xfe\n")
     with pytest.raises(ValueError, match=r"f\.txt, line 1: .*fetch the file again"):

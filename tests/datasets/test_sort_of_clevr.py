@@ -45,7 +45,7 @@ def test_each_scene_is_stored_once(tmp_path):
 @pytest.mark.parametrize("representation", ["state", "pixels"])
 def test_second_use_reads_the_same_scenes(tmp_path, representation, monkeypatch):
     first = build(tmp_path, representation=representation)
-    monkeypatch.setattr(SortOfCLEVR, "_generate", lambda self: pytest.fail("again"))
+    monkeypatch.setattr(SortOfCLEVR, "generate", lambda self: pytest.fail("again"))
     second = build(tmp_path, representation=representation)
     assert equal(first, second)
     name = "x" if representation == "state" else "image"
@@ -140,7 +140,7 @@ def test_interrupted_generation_leaves_nothing_to_read(tmp_path, monkeypatch):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(SortOfCLEVR, "_generate", interrupted)
+        patch.setattr(SortOfCLEVR, "generate", interrupted)
         with pytest.raises(KeyboardInterrupt):
             build(tmp_path)
     assert list((tmp_path / "processed").iterdir()) == []
@@ -155,7 +155,7 @@ def test_force_reload_generates_again(tmp_path):
     calls = []
 
     class Counted(SortOfCLEVR):
-        def _generate(self):
+        def generate(self):
             calls.append(1)
             return content
 

@@ -218,7 +218,7 @@ def test_second_use_reads_the_stored_file(rows, build, tmp_path, monkeypatch):
     plain = tmp_path / "prices.csv"
     packed = tmp_path / "prices.csv.gz"
     packed.write_bytes(gzip.compress(plain.read_bytes()))
-    monkeypatch.setattr(Stocks, "_generate", lambda self: pytest.fail("again"))
+    monkeypatch.setattr(Stocks, "generate", lambda self: pytest.fail("again"))
     second = build(rows, path=str(packed))
     assert torch.equal(first._data.x, second._data.x)
     assert second.tickers == first.tickers

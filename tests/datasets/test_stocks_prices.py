@@ -22,6 +22,10 @@ def text(lines, columns=COLUMNS):
     return "\n".join(",".join(line) for line in [columns, *lines])
 
 
+def read(content):
+    return read_prices(content, "a.csv")
+
+
 def changed(line, column, value):
     lines = [list(values) for values in LINES]
     lines[line][COLUMNS.index(column)] = value
@@ -29,7 +33,7 @@ def changed(line, column, value):
 
 
 def test_stocks_are_aligned_on_one_calendar():
-    prices = read_prices(text(LINES))
+    prices = read(text(LINES))
     assert prices.tickers == ("A", "B")
     assert prices.days == tuple(date(2001, 1, d) for d in (1, 2, 4, 5, 8))
     assert prices.values.shape == (5, 2, 6)
@@ -59,20 +63,20 @@ def test_stocks_are_aligned_on_one_calendar():
         (changed(0, "Date", "1.1.2001"), r"for ticker B, got '1\.1\.2001'"),
         (changed(0, "Date", "2001-02-30"), "for ticker B, got '2001-02-30'"),
         ([*LINES, ["A", "2001-01-08", "1"]], "'High' of ticker A on 2001-01-08"),
-        ([], "rows in the file of prices, got none"),
+        ([], "a.csv: expected rows, found none"),
     ],
 )
 def test_wrong_rows_are_named(lines, message):
     with pytest.raises(ValueError, match=message):
-        read_prices(text(lines))
+        read(text(lines))
 
 
 def test_missing_columns_are_named():
-    with pytest.raises(ValueError, match="Adj Close is missing"):
-        read_prices(text(LINES, [*COLUMNS[:-1], "Adjusted"]))
-    with pytest.raises(ValueError, match=r"Ticker, .*Adj Close is missing"):
-        read_prices("")
+    with pytest.raises(ValueError, match="Adj Close missing"):
+        read(text(LINES, [*COLUMNS[:-1], "Adjusted"]))
+    with pytest.raises(ValueError, match=r"Ticker, .*Adj Close missing"):
+        read("")
 
 
 def test_a_gap_before_the_first_day_or_after_the_last_is_none():
-    assert read_prices(text([*LINES[:5], LINES[6]])).tickers == ("A", "B")
+    assert read(text([*LINES[:5], LINES[6]])).tickers == ("A", "B")

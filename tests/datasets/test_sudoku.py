@@ -87,7 +87,7 @@ def test_puzzles_depend_on_the_seed_and_the_own_size_only(tmp_path, monkeypatch)
     other = build(tmp_path / "b", num_val=9, num_test=9)
     assert torch.equal(first._data.digit, other._data.digit)
     assert not torch.equal(first._data.digit, build(tmp_path, seed=1)._data.digit)
-    monkeypatch.setattr(Sudoku, "_generate", lambda self: pytest.fail("again"))
+    monkeypatch.setattr(Sudoku, "generate", lambda self: pytest.fail("again"))
     assert torch.equal(build(tmp_path / "a")[7].x, first[7].x)
 
 
