@@ -4,7 +4,12 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from pyg_relational._checks import UsageError
-from pyg_relational.train.module import RelationalModule, task_of, warmup_cosine
+from pyg_relational.train.module import (
+    RelationalModule,
+    score_of,
+    task_of,
+    warmup_cosine,
+)
 
 
 class Sum(nn.Module):

@@ -17,6 +17,7 @@ from pyg_relational.train.recipe import (
     recipe_names,
     resolve,
 )
+from pyg_relational.train.run_folder import prepare
 
 
 @pytest.fixture
