@@ -1,12 +1,11 @@
 from collections.abc import Sequence
 
-import torch
-from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_relational.ops import batch_to_ptr, fully_connected_edges
+from pyg_relational.data.temporal import node_ptr
+from pyg_relational.ops import fully_connected_edges
 
 
 @functional_transform("frame_distances")
@@ -43,7 +42,7 @@ class FrameDistances(BaseTransform):
                 f"{data.num_edges}); leave 'FrameDistances' out"
             )
         x, mask = data.x, data.mask
-        pairs = fully_connected_edges(_ptr(data, mask), self_pairs=False)
+        pairs = fully_connected_edges(node_ptr(data), self_pairs=False)
         pair, time = mask[pairs].all(dim=0).nonzero(as_tuple=True)
         source, target = pairs[:, pair]
         position = x[..., self.columns]
@@ -54,10 +53,3 @@ class FrameDistances(BaseTransform):
 
     def __repr__(self) -> str:
         return f"{self.__class__.__name__}({self.columns}, scale={self.scale})"
-
-
-def _ptr(data: Data, mask: Tensor) -> Tensor:
-    batch = data.get("batch")
-    if batch is None:
-        return torch.tensor([0, mask.size(0)], device=mask.device)
-    return batch_to_ptr(batch, data.num_frames.numel())
