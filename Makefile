@@ -32,8 +32,8 @@ lint: $(STAMP)  ## Style, types, import direction, results tables.
 tables: $(STAMP)  ## Render examples/results/*.json into README, cards and results page.
 	$(BIN)/pyg-relational tables
 
-bench: $(STAMP)  ## Measure the operators against their alternatives.
-	$(BIN)/pyg-relational benchmark ops
+bench: $(STAMP)  ## Measure the operators; NAME=loader and so on: our own machinery.
+	$(if $(NAME),$(BIN)/python examples/benchmarks/$(NAME).py,$(BIN)/pyg-relational benchmark ops) $(ARGS)
 
 # The repository is the source folder, so that links in it are links of the site.
 docs: $(STAMP)  ## Build the documentation site, print where it begins.

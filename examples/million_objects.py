@@ -32,7 +32,7 @@ def main() -> None:
         relation_channels=[WIDTH, WIDTH],
         readout_channels=[WIDTH],
         plain_last=True,
-        reduce="mean",
+        aggr="mean",
     )
     started = time.perf_counter()
     out = model(x)

@@ -77,7 +77,7 @@ def main() -> None:
         {
             "lr": loguniform(1e-3, 3e-2),
             "module__relation_channels": [[16], [64], [64, 64]],
-            "module__reduce": ["sum", "mean", "max"],
+            "module__aggr": ["sum", "mean", "max"],
         },
         n_iter=2 if smoke else 8,
         cv=2 if smoke else 3,

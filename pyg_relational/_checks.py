@@ -1,8 +1,10 @@
 """Checks of names and numbers, and the error for the person at the command line."""
 
 import difflib
+import inspect
 from collections.abc import Iterable, Sequence
 from difflib import get_close_matches
+from typing import Never
 
 
 def check_choice(value: str, choices: Iterable[str], name: str) -> None:
@@ -28,6 +30,39 @@ def check_int(argument: str, value: int, low: int, high: int | None = None) -> i
     return value
 
 
+def check_bool(argument: str, value: bool) -> bool:
+    """Returns `value` if it is a bool."""
+    if not isinstance(value, bool):
+        raise TypeError(f"Expected `{argument}` to be a bool, got {value!r}.")
+    return value
+
+
+def check_fraction(argument: str, value: float, *, zero: bool = False) -> float:
+    """Returns `value` if it is a number above 0, or 0 where allowed, and below 1."""
+    check_number(argument, value)
+    if not 0 <= value < 1 or (value == 0 and not zero):
+        least = "at least 0" if zero else "above 0"
+        raise ValueError(
+            f"Expected `{argument}` to be {least} and below 1, got {value!r}."
+        )
+    return float(value)
+
+
+def check_positive(argument: str, value: float) -> float:
+    """Returns `value` if it is a positive and finite number."""
+    check_number(argument, value)
+    if not 0 < value < float("inf"):
+        raise ValueError(f"Expected `{argument}` to be positive, got {value}.")
+    return float(value)
+
+
+def check_number(argument: str, value: float) -> float:
+    """Returns `value` if it is a number."""
+    if isinstance(value, bool) or not isinstance(value, int | float):
+        raise TypeError(f"Expected `{argument}` to be a number, got {value!r}.")
+    return value
+
+
 def check_name(argument: str, value: object, known: Sequence[str]) -> str:
     """Returns `value` if it is one of the known names."""
     if isinstance(value, str) and value in known:
@@ -37,6 +72,28 @@ def check_name(argument: str, value: object, known: Sequence[str]) -> str:
     raise ValueError(
         f"Unknown {argument} {value!r}{hint} Expected one of: {', '.join(known)}."
     )
+
+
+def argument_names(kind: type) -> tuple[list[str], bool]:
+    """Returns the arguments of a constructor, those included that it passes on to the
+    class it is derived from, and whether there may be any others."""
+    names: list[str] = []
+    # Of `__init__` itself: a class may have a metaclass with another signature.
+    for base in kind.__mro__:
+        if "__init__" not in vars(base):
+            continue
+        others = False
+        for name, parameter in inspect.signature(
+            vars(base)["__init__"]
+        ).parameters.items():
+            if parameter.kind is parameter.VAR_KEYWORD:
+                # `**unknown: Never` is there to be refused.
+                others = parameter.annotation is not Never
+            elif parameter.kind is not parameter.VAR_POSITIONAL and name not in names:
+                names.append(name)
+        if not others:
+            break
+    return [name for name in names if name != "self"], others
 
 
 # Characters of a message.

@@ -18,7 +18,7 @@ RECURRENT = {
     "out_channels": 3,
     "hidden_channels": 8,
     "relation_channels": (8, 8),
-    "embedding_channels": (8,),
+    "object_channels": (8,),
     "readout_channels": (8,),
     "steps": 2,
 }
@@ -35,8 +35,10 @@ def graphs(count: int, *names: str) -> Batch:
         if "u" in names:
             graph.u = torch.randn(questions, 2, generator=generator)
         if "edge_index" in names:
-            graph.edge_index = fully_connected_edges(torch.tensor([0, size]))
+            graph.edge_index = fully_connected_edges(ptr=torch.tensor([0, size]))
             graph.edge_attr = torch.randn(size**2, 3, generator=generator)
+        if "edge_label_attr" in names:
+            graph.edge_attr = torch.randn(3, 3, generator=generator)
         if "edge_label_index" in names:
             graph.edge_label_index = torch.randint(size, (2, 3), generator=generator)
         out.append(graph)
@@ -55,7 +57,7 @@ CASES = {
         built("RelationNetwork", 4, 3, *MLP, object_channels=(8,), u_dim=2),
         ("u", "u_batch"),
     ),
-    "relation-max": (built("RelationNetwork", 4, 3, *MLP, reduce="max"), ()),
+    "relation-max": (built("RelationNetwork", 4, 3, *MLP, aggr="max"), ()),
     "relation-edges": (
         built("RelationNetwork", 4, 3, *MLP, edge_dim=3),
         ("edge_index",),
@@ -67,7 +69,10 @@ CASES = {
         )
         for score in ("additive", "mlp", "dot")
     },
-    "pairs": (built("PairRelation", 4, 3, (8,), edge_dim=3), ("edge_index",)),
+    "pairs": (
+        built("PairRelation", 4, 3, (8,), edge_dim=3),
+        ("edge_label_index", "edge_label_attr"),
+    ),
     "recurrent-nodes": (built("RecurrentRelationNetwork", **RECURRENT), ()),
     "recurrent-edges": (
         built("RecurrentRelationNetwork", **RECURRENT, edge_dim=3, output="edge"),

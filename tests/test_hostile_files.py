@@ -28,7 +28,7 @@ from pyg_relational.cli.parser import parse
 from pyg_relational.data.convert import Conversion, convert
 from pyg_relational.datasets import sudoku as sudoku_files
 from pyg_relational.datasets.babi import TASKS, read_archive
-from pyg_relational.datasets.chickenpox import read_series_file
+from pyg_relational.datasets.chickenpox import read_series
 from pyg_relational.datasets.clutrr import read_chains
 from pyg_relational.datasets.embedding_cache import FILE_NAME, EmbeddingCache
 from pyg_relational.datasets.nlvr import read_statements
@@ -293,7 +293,7 @@ def write_clutrr(folder: Path) -> None:
 
 @kind(
     "dataset, chickenpox",
-    lambda folder: read_series_file(folder / "a.json"),
+    lambda folder: read_series(folder / "a.json"),
     "a.json",
 )
 def write_chickenpox(folder: Path) -> None:

@@ -10,15 +10,14 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from pyg_relational._checks import UsageError
-from pyg_relational._files import write_atomic, write_json
+from pyg_relational.benchmarks import harness
 from pyg_relational.explain import attention_matrix, pair_attribution
 from pyg_relational.explain.attribution import SumsPairs, pooled
 from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.train.registry import dataset_class
-from pyg_relational.train.results import table_text
-from pyg_relational.train.run_folder import hardware, load_model, read_config, versions
+from pyg_relational.train.run_folder import load_model, read_config
 
-FOLDERS = {False: Path("runs/benchmark-explain"), True: Path("examples/results")}
+FOLDER = Path("runs/benchmark-explain")
 CONTROL = "random weights"
 _BATCH = 16
 
@@ -60,8 +59,7 @@ def run(
     Raises:
         UsageError: A run is not finished, or its model or dataset knows no pairs.
     """
-    if scenes < 1:
-        raise UsageError(f"expected --scenes of at least 1, got {scenes}")
+    harness.check_at_least(1, scenes=scenes)
     figures: dict[str, list[dict[str, float]]] = {}
     curves: dict[str, list[Curves]] = {}
     name = ""
@@ -82,23 +80,15 @@ def run(
             for key, (result, curve) in _explain(model, data, seed).items():
                 figures.setdefault(f"{kind}: {key}", []).append(result)
                 curves.setdefault(f"{kind}: {key}", []).append(curve)
+    options = {"runs": runs, "split": split, "scenes": scenes, "seed": seed}
+    command = harness.command_line(run, options)
     content = {
-        "table": _table(figures, name, runs, split),
+        "table": _table(figures, name, runs, split, command),
+        **harness.made_by(command),
         "figures": figures,
         "seed": seed,
-        "versions": versions(),
-        "hardware": hardware("cpu"),
     }
-    target = FOLDERS[record]
-    target.mkdir(parents=True, exist_ok=True)
-    write_json(target / "explain.json", content)
-    _draw(target / "explain.png", curves)
-    return content
-
-
-def summary(figures: dict[str, Any]) -> str:
-    """Return the figures as a table for the terminal."""
-    return table_text(figures["table"])
+    return harness.write_record(FOLDER, "explain", content, record, _draw(curves))
 
 
 def auroc(scores: Tensor, pair: Tensor) -> float:
@@ -204,7 +194,11 @@ def _curves(
 
 
 def _table(
-    figures: dict[str, list[dict[str, float]]], name: str, runs: str, split: str
+    figures: dict[str, list[dict[str, float]]],
+    name: str,
+    runs: str,
+    split: str,
+    command: str,
 ) -> dict[str, Any]:
     count = len(runs.split(","))
     questions = int(next(iter(figures.values()))[0]["questions"])
@@ -217,7 +211,7 @@ def _table(
         ],
         "caption": (
             f"{name}, {questions:,} questions about the nearest or furthest object of "
-            f"the {split} split, {over}`pyg-relational benchmark explain --runs {runs}`"
+            f"the {split} split, {over}`{command}`"
         ),
     }
 
@@ -230,7 +224,7 @@ def _spread(values: list[float]) -> str:
     return f"{text} ± {stdev(values):.3f}" if len(values) > 1 else text
 
 
-def _draw(path: Path, curves: dict[str, list[Curves]]) -> None:
+def _draw(curves: dict[str, list[Curves]]) -> Any:
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(10, 4), layout="constrained")
@@ -249,4 +243,4 @@ def _draw(path: Path, curves: dict[str, list[Curves]]) -> None:
         axes.grid(alpha=0.3)
     # The corner that curves of insertion leave free.
     axes.legend(loc="lower right")
-    write_atomic(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+    return figure

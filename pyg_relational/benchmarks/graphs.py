@@ -1,46 +1,35 @@
-"""All runs of a table: training what is missing, figures, table and picture."""
+"""Models that learn algorithms on small graphs and are tested on ever larger ones."""
 
 import math
-import shutil
 import statistics
-import sys
 import time
-from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ProgressBar, Timer
 from torch import Tensor, nn
 from torch.nn import functional
-from torch.optim.lr_scheduler import LambdaLR
 from torch.utils.data import DataLoader, WeightedRandomSampler
-from torch_geometric.data import Batch
+from torch_geometric.data import Batch, Data
 from torch_geometric.nn import GIN, MLP
 from torch_geometric.utils import segment
 
-from pyg_relational._checks import UsageError, nearest_names
-from pyg_relational._files import write_atomic, write_json
+from pyg_relational.benchmarks import harness, trainings
 from pyg_relational.datasets.graph_tasks import GraphTasks
 from pyg_relational.loader import graph_loader
 from pyg_relational.models import GraphNetwork, RecurrentRelationNetwork
+from pyg_relational.nn.checks import NotFiniteError
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
-from pyg_relational.train.callbacks import (
-    AtomicCheckpoints,
-    progress,
-    quiet_lightning,
-    read_checkpoint,
-    save_best_and_last,
-)
 from pyg_relational.train.datamodule import RelationalDataModule
-from pyg_relational.train.fit import NEXT_START, count_parameters, last_checkpoint
-from pyg_relational.train.results import table_text
-from pyg_relational.train.run_folder import hardware, versions
+from pyg_relational.train.module import TASKS as KINDS
+from pyg_relational.train.module import RelationalModule
+from pyg_relational.train.module import Task as Kind
 
-# What a run of the benchmark is: its task, model, budget and sizes.
+RUNS = Path("runs/benchmark-graphs")
 
 
 @dataclass(frozen=True)
@@ -88,6 +77,8 @@ SIZES = {
 }
 # Steps of the loss: the last ones of each batch.
 LAST = 4
+# The loss that decides which epoch is tested.
+LOSS = "val/loss_of_graphs"
 
 
 @dataclass(frozen=True)
@@ -165,29 +156,11 @@ def step_range(task: str, model: str) -> tuple[int, int]:
     return math.ceil(2 * usual / 3), max(1, 7 * usual // 6)
 
 
-def choose_names(
-    option: str, names: Sequence[str] | None, known: Sequence[str]
-) -> tuple[str, ...]:
-    """Returns the names, each once and in the order of the known ones; all by
-    default."""
-    for name in names or ():
-        if name not in known:
-            hint = nearest_names(name, known)
-            raise UsageError(f"unknown {option} '{name}'; {hint}")
-    return tuple(name for name in known if names is None or name in names)
-
-
 def choose_budget(epochs: int | None, quick: bool) -> Budget:
     """Returns the budget, with another number of epochs where one is given."""
+    harness.check_at_least(1, epochs=epochs)
     chosen = QUICK if quick else Budget()
-    if epochs is None:
-        return chosen
-    if epochs < 1:
-        raise UsageError(f"expected --epochs of at least 1, got {epochs}")
-    return replace(chosen, epochs=epochs)
-
-
-# Table, text and picture of the solved graphs against their size.
+    return chosen if epochs is None else replace(chosen, epochs=epochs)
 
 
 COLOURS = {
@@ -236,14 +209,9 @@ def table(budget: Budget, rows: list[dict[str, Any]], note: str) -> dict[str, An
     }
 
 
-def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text."""
-    return table_text(figures["table"])
-
-
-def draw(path: Path, rows: list[dict[str, Any]]) -> None:
-    """Draw the share of solved graphs against the number of nodes, with its standard
-    deviation over seeds, and dotted the share of right answers."""
+def draw(rows: list[dict[str, Any]]) -> Any:
+    """Return a picture of the share of solved graphs against the number of nodes, with
+    its standard deviation over seeds, and dotted the share of right answers."""
     from matplotlib.figure import Figure
 
     tasks = list(dict.fromkeys(row["task"] for row in rows))
@@ -261,7 +229,7 @@ def draw(path: Path, rows: list[dict[str, Any]]) -> None:
         ax.grid(alpha=0.3)
     grid[0].set_ylabel("graphs solved (dotted: answers right), %")
     grid[0].legend(fontsize=8)
-    write_atomic(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+    return figure
 
 
 def _curve(ax: Any, row: dict[str, Any]) -> None:
@@ -289,7 +257,38 @@ def _percent(value: dict[str, float | None], deviation: bool = True) -> str:
     return text if spread is None or not deviation else f"{text} ± {100 * spread:.1f}"
 
 
-# How answers are trained and judged.
+class Choice(Kind):
+    """Each node chooses another by the scores of all pairs, which are sorted by target:
+    the cross-entropy of the choice; one among equal scores is wrong."""
+
+    def read(self, output: Tensor, data: Data) -> Tensor:
+        """Return cross-entropy and whether the choice is right, `[N, L, 2]`."""
+        scores = output.squeeze(-1)
+        sizes = data.ptr.diff()[data.batch]
+        # Where the pairs of each target begin, and which of them is the answer.
+        ptr = functional.pad(sizes.cumsum(0), (1, 0))
+        chosen = ptr[:-1] + data.y
+        owner = ptr_to_batch(ptr, scores.size(0))
+        shift = segment(scores.detach(), ptr, "max")
+        total = segment((scores - shift[owner]).exp(), ptr, "sum").log() + shift
+        best = scores.detach()[chosen].index_select(0, owner)
+        right = segment((scores >= best).to(scores.dtype), ptr, "sum") == 1
+        return torch.stack([total - scores[chosen], right.to(scores.dtype)], dim=-1)
+
+    def loss(self, output: Tensor, y: Tensor) -> Tensor:
+        """Return the mean cross-entropy."""
+        return output[..., 0].contiguous().mean()
+
+    def score(self, output: Tensor, y: Tensor) -> Tensor:
+        """Return 1 for each choice of the last step that is right, else 0."""
+        return output[:, -1, 1]
+
+
+KIND = {
+    "node": KINDS["classification"],
+    "edge": KINDS["classification"],
+    "pointer": Choice("accuracy", "max", classes=True),
+}
 
 
 class Judged(NamedTuple):
@@ -304,43 +303,13 @@ class Judged(NamedTuple):
     solved: Tensor
 
 
-def loss(task: str, out: Tensor, batch: Batch) -> Tensor:
-    """Returns the cross-entropy, averaged over the elements and their steps."""
-    if TASKS[task].output != "pointer":
-        y = batch.y.unsqueeze(1).expand(-1, out.size(1))
-        return functional.cross_entropy(out.flatten(0, 1), y.flatten())
-    scores, ptr, chosen = _scores(out, batch)
-    owner = ptr_to_batch(ptr, scores.size(0))
-    shift = segment(scores.detach(), ptr, "max")
-    total = segment((scores - shift[owner]).exp(), ptr, "sum").log() + shift
-    return (total - scores[chosen]).mean()
-
-
 def judge(task: str, out: Tensor, batch: Batch) -> Judged:
-    """Returns which answers are right; a choice among equal scores is wrong."""
-    owner = batch.batch
-    if TASKS[task].output == "pointer":
-        scores, ptr, chosen = _scores(out, batch)
-        best = scores[chosen].index_select(0, ptr_to_batch(ptr, scores.size(0)))
-        right = segment((scores >= best).to(out.dtype), ptr, "sum") == 1
-    else:
-        right = out.argmax(dim=-1) == batch.y
-        if TASKS[task].output == "edge":
-            owner = owner[batch.edge_index[1]]
+    """Returns which answers of the last step are right."""
+    asked = TASKS[task].output
+    right = KIND[asked].score(KIND[asked].read(out, batch), batch.y) == 1
+    owner = batch.batch[batch.edge_index[1]] if asked == "edge" else batch.batch
     wrong = torch.zeros(batch.num_graphs, dtype=torch.long)
-    solved = wrong.index_add(0, owner, (~right).long()) == 0
-    return Judged(right, solved)
-
-
-def _scores(out: Tensor, batch: Batch) -> tuple[Tensor, Tensor, Tensor]:
-    """Scores of all pairs, which are sorted by target; where the pairs of each target
-    begin, and which of them is the answer."""
-    sizes = batch.ptr.diff()[batch.batch]
-    ptr = functional.pad(sizes.cumsum(0), (1, 0))
-    return out.squeeze(-1), ptr, ptr[:-1] + batch.y
-
-
-# The models that are compared, with one way to call them.
+    return Judged(right, wrong.index_add(0, owner, (~right).long()) == 0)
 
 
 def build_model(task: str, model: str, channels: int) -> nn.Module:
@@ -421,7 +390,7 @@ class RepeatedGIN(nn.Module):
         r"""Runs the forward pass."""
         if edge_index is None:
             edge_index = fully_connected_edges(
-                set_ptr(batch, x.size(0), None, x.device)
+                ptr=set_ptr(batch, x.size(0), None, x.device)
             )
         z = self.encoder(x)
         h, answers = torch.zeros_like(z), []
@@ -440,77 +409,75 @@ class RepeatedGIN(nn.Module):
 RARE = 0.005
 
 
-class GraphTaskModule(pl.LightningModule):
-    """Trains the last steps of a run of random length, and validates with the steps
-    that belong to the largest graph.
+class DrawnSteps(nn.Module):
+    """Runs a model as often as a random number says in training, of which the last
+    steps are answered, and else :attr:`steps` times, of which the last is.
 
     Args:
-        case (Case): What to train.
-        total (int): Batches in all.
+        case (Case): What is trained.
     """
 
-    def __init__(self, case: Case, total: int) -> None:
+    def __init__(self, case: Case) -> None:
         super().__init__()
-        self.case, self.total = case, total
         self.model = build_model(case.task, case.model, case.budget.channels)
+        self.range = step_range(case.task, case.model)
         self.steps = steps_for(case.task, case.model, TRAIN_NODES[1])
-        self.judged: list[tuple[float, int, int]] = []
-        self.curve: list[dict[str, float]] = []
 
-    def answer(self, batch: Batch, steps: int, last: int) -> Tensor:
-        """Return the answers of the last steps."""
-        edges = batch.edge_index if "edge_index" in batch else None
-        return self.model(batch.x, edges, batch=batch.batch, steps=steps, last=last)
+    def forward(
+        self, x: Tensor, edge_index: Tensor | None = None, *, batch: Tensor
+    ) -> Tensor:
+        """Runs the forward pass."""
+        steps, last = self.steps, 1
+        if self.training:
+            low, high = self.range
+            steps = int(torch.randint(low, high + 1, ()))
+            last = min(LAST, steps)
+        return self.model(x, edge_index, batch=batch, steps=steps, last=last)
 
-    def training_step(self, batch: Batch) -> Tensor:
-        """Return the loss of a batch."""
-        low, high = step_range(self.case.task, self.case.model)
-        steps = int(torch.randint(low, high + 1, ()))
-        out = self.answer(batch, steps, min(LAST, steps))
-        value = loss(self.case.task, out, batch)
-        self.log("train/loss", value, batch_size=batch.num_graphs, prog_bar=True)
-        return value
 
-    def validation_step(self, batch: Batch) -> None:
-        """Judge the answers to a batch."""
-        out = self.answer(batch, self.steps, 1)
-        value = float(loss(self.case.task, out, batch))
-        solved = judge(self.case.task, out[:, -1], batch).solved
-        self.judged.append((value, int(solved.sum()), batch.num_graphs))
+class GraphCurve(trainings.KeptCurve):
+    """Logs the loss in validation so that every graph counts the same, however many
+    answers it has, and keeps it with the share of graphs that are solved."""
 
-    def on_validation_epoch_end(self) -> None:
-        """Log the loss in validation and the share of graphs that are solved."""
-        graphs = sum(number for _, _, number in self.judged)
-        value = sum(value * number for value, _, number in self.judged) / graphs
-        solved = sum(solved for _, solved, _ in self.judged) / graphs
-        self.judged = []
-        self.curve.append({"loss": value, "solved": solved})
-        self.log("val/loss", value)
-        self.log("val/solved", solved, prog_bar=True)
+    def __init__(self) -> None:
+        super().__init__()
+        self.losses: list[tuple[float, int]] = []
+        self.loss = math.nan
 
-    def configure_optimizers(self) -> Any:
-        """Return Adam, whose learning rate falls to 0 in the second half."""
-        rate = self.case.budget.learning_rate
-        optimizer = torch.optim.Adam(self.parameters(), lr=rate)
+    def on_validation_batch_end(
+        self, trainer: pl.Trainer, module: Any, outputs: Any, batch: Batch, *args: Any
+    ) -> None:
+        """Keep the loss of a batch."""
+        self.losses.append((float(outputs), batch.num_graphs))
 
-        def scale(step: int) -> float:
-            return min(1.0, (step + 1) / 100, 2 * (1 - step / self.total))
+    def on_validation_epoch_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Log the loss."""
+        graphs = sum(number for _, number in self.losses)
+        self.loss = sum(value * number for value, number in self.losses) / graphs
+        self.losses = []
+        self.log(LOSS, self.loss)
 
-        schedule = {"scheduler": LambdaLR(optimizer, scale), "interval": "step"}
-        return {"optimizer": optimizer, "lr_scheduler": schedule}
+    def point(self, module: RelationalModule) -> dict[str, float]:
+        """Return loss and share of solved graphs."""
+        return {"loss": self.loss, "solved": module.scores["sets"]["solved"]}
 
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is not part of the weights."""
-        checkpoint["curve"] = self.curve
 
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up what is not part of the weights."""
-        self.curve = list(checkpoint["curve"])
+def decay(step: int, total_steps: float) -> float:
+    """Returns the factor of the learning rate, which falls to 0 in the second half."""
+    return min(1.0, (step + 1) / 100, 2 * (1 - step / total_steps))
 
 
 class EvenLengths(RelationalDataModule):
     """Graphs of which long ways are trained as often as short ones: few small graphs
     have long ones. Validation takes graphs as they come."""
+
+    def on_after_batch_transfer(self, batch: Data, dataloader_idx: int) -> Data:
+        """Name the edges that are answered for."""
+        if TASKS[self.args["name"]].output == "edge":
+            batch.edge_label_index = batch.edge_index
+        return super().on_after_batch_transfer(batch, dataloader_idx)
 
     def train_loader(self) -> DataLoader:
         """Return batches of the training split, drawn with replacement."""
@@ -543,103 +510,79 @@ def load_data(task: str, root: str, budget: Budget) -> RelationalDataModule:
 def run_case(
     case: Case, data: RelationalDataModule, folder: Path, root: str
 ) -> dict[str, Any]:
-    """Trains a model and tests it on all sizes.
-
-    A finished run is `<task>-<model>-seed<seed>.json` in the folder. One that was
-    killed goes on where it was saved."""
+    """Trains a model, from where it was killed if it was, and tests it on all sizes."""
     pl.seed_everything(case.seed, workers=True, verbose=False)
-    total = case.budget.epochs * len(data.train_dataloader())
-    module = GraphTaskModule(case, total)
-    checkpoints = folder / "checkpoints" / case.name
-    last = last_checkpoint(checkpoints, case.settings)
-    timer = Timer(verbose=False)
-    with quiet_lightning():
-        trainer = _trainer(case, checkpoints, timer)
-        trainer.fit(module, data, ckpt_path=last, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-    best = read_checkpoint(checkpoints / "best.ckpt", NEXT_START)
-    module.load_state_dict(best["state_dict"])
-    losses = [point["loss"] for point in module.curve]
+    module = RelationalModule(
+        DrawnSteps(case),
+        KIND[TASKS[case.task].output],
+        {"sets": ("solved",)},
+        optimizer="Adam",
+        learning_rate=case.budget.learning_rate,
+        schedule=decay,
+        fused=False,
+    )
+    curve, epochs = GraphCurve(), case.budget.epochs
+    fitted = trainings.train(
+        case,
+        module,
+        data,
+        folder,
+        epochs,
+        curve,
+        monitor=(LOSS, "min"),
+        shown="val/accuracy/solved",
+        gradient_clip=1.0,
+    )
+    losses = [point["loss"] for point in curve.points]
     chosen = losses.index(min(losses))
     figures = {
-        "settings": case.settings,
-        "validation": module.curve[chosen],
+        "validation": curve.points[chosen],
         "best_epoch": chosen + 1,
-        "test": {size: evaluate(module, size, root) for size in case.sizes},
-        "parameters": count_parameters(module.model),
-        "seconds": round(timer.time_elapsed("train"), 1),
-        "curve": module.curve,
-        "versions": versions(),
-        "hardware": hardware(),
+        "test": {size: evaluate(case, module.model, size, root) for size in case.sizes},
+        "curve": curve.points,
     }
-    write_json(folder / f"{case.name}.json", figures)
-    shutil.rmtree(checkpoints)
-    return figures
+    return trainings.finish(case, folder, fitted, figures)
 
 
-def evaluate(module: GraphTaskModule, size: str, root: str) -> dict[str, float]:
+def evaluate(case: Case, model: DrawnSteps, size: str, root: str) -> dict[str, float]:
     """Returns the shares of graphs that are solved and of answers that are right."""
-    case, (low, high, number) = module.case, SIZES[size]
+    low, high, number = SIZES[size]
     number = max(1, round(case.budget.share * number))
     dataset = GraphTasks(
         root, case.task, "test", (low, high), num_test=number, seed=GRAPH_SEED
     )
     rows = ROWS // high if case.task != "sorting" else PAIRS // high**2
-    steps = steps_for(case.task, case.model, high)
+    model.steps = steps_for(case.task, case.model, high)
     solved, right = [], []
     start = time.perf_counter()
-    module.eval()
+    model.eval()
     with torch.no_grad():
         for batch in graph_loader(dataset, batch_size=max(1, rows)):
-            judged = judge_answers(module, batch, steps)
+            judged = judge_answers(case.task, model, batch)
             solved.append(judged.solved)
             right.append(judged.right)
     return {
         "graphs": number,
-        "steps": steps,
+        "steps": model.steps,
         "solved": torch.cat(solved).double().mean().item(),
         "right": torch.cat(right).double().mean().item(),
         "seconds": round(time.perf_counter() - start, 1),
     }
 
 
-def judge_answers(module: GraphTaskModule, batch: Batch, steps: int) -> Judged:
+def judge_answers(task: str, model: nn.Module, batch: Batch) -> Judged:
     """Returns which answers are right; of a graph on which the states of the model grow
     until they overflow, none is."""
     try:
-        out = module.answer(batch, steps, 1)[:, -1]
-    except ValueError as error:
-        if "must be finite" not in str(error):
-            raise
+        out = model(batch.x, batch.get("edge_index"), batch=batch.batch)
+    except NotFiniteError:
         if batch.num_graphs == 1:
             right = torch.zeros(batch.y.numel(), dtype=torch.bool)
             return Judged(right, torch.zeros(1, dtype=torch.bool))
         graphs = [Batch.from_data_list([graph]) for graph in batch.to_data_list()]
-        single = [judge_answers(module, graph, steps) for graph in graphs]
+        single = [judge_answers(task, model, graph) for graph in graphs]
         return Judged(*(torch.cat(parts) for parts in zip(*single, strict=True)))
-    return judge(module.case.task, out, batch)
-
-
-def _trainer(case: Case, folder: Path, timer: Timer) -> pl.Trainer:
-    saved = save_best_and_last(folder, "val/loss", "min")
-    bar = progress("val/solved")
-    return pl.Trainer(
-        accelerator="cpu",
-        max_epochs=case.budget.epochs,
-        gradient_clip_val=1.0,
-        num_sanity_val_steps=0,
-        logger=False,
-        callbacks=[timer, bar, *saved],
-        plugins=[AtomicCheckpoints()],
-        enable_progress_bar=isinstance(bar, ProgressBar),
-        enable_model_summary=False,
-        default_root_dir=folder,
-    )
-
-
-RUNS = Path("runs/benchmark-graphs")
-RECORDS = Path("examples/results")
+    return judge(task, out, batch)
 
 
 def run(
@@ -684,89 +627,53 @@ def run(
         UsageError: A name is unknown, or a number is too small.
     """
     budget = choose_budget(epochs, quick)
-    chosen = {
-        "tasks": choose_names("task", tasks, list(TASKS)),
-        "models": choose_names("model", models, list(MODELS)),
-        "sizes": choose_names("size", sizes, list(SIZES)),
+    options = {
+        "task": (tasks, TASKS),
+        "model": (models, MODELS),
+        "size": (sizes, SIZES),
     }
-    for option, number in (("seeds", seeds), ("threads", threads)):
-        if number is not None and number < 1:
-            raise UsageError(f"expected --{option} of at least 1, got {number}")
+    chosen = {
+        f"{option}s": tuple(
+            name for name in known if name in trainings.choose(option, names, known)
+        )
+        for option, (names, known) in options.items()
+    }
+    harness.check_at_least(1, seeds=seeds, threads=threads)
+    asked = [(task, model) for task in chosen["tasks"] for model in chosen["models"]]
     cases = [
         Case(task, model, seed, budget, chosen["sizes"])
-        for task in chosen["tasks"]
-        for model in chosen["models"]
+        for task, model in asked
         for seed in range(seeds)
     ]
     label = "-quick" * quick + ("" if epochs is None else f"-{epochs}epochs")
     folder = RUNS / f"graphs{label}"
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
-    try:
-        runs, kind = _run_all(cases, folder, root), hardware()
-    finally:
-        torch.set_num_threads(before)
-    rows = [
-        _row(task, model, runs)
-        for task in chosen["tasks"]
-        for model in chosen["models"]
-    ]
-    command = _command(chosen, seeds, epochs, quick)
-    note = f"{kind['threads']} threads, {kind['processor']}. `{command}`"
-    figures = {
-        "table": table(budget, rows, note),
-        "command": command,
-        "versions": versions(),
-        "hardware": kind,
-        "rows": rows,
-        "runs": runs,
-    }
+    # Read when a training needs them.
+    load = cache(partial(load_data, root=root, budget=budget))
+    with harness.threads(threads):
+        runs = trainings.run_all(
+            cases,
+            folder,
+            lambda case: run_case(case, load(case.task), folder, root),
+            _said,
+        )
+        command = harness.command_line(
+            run,
+            {**chosen, "seeds": seeds, "epochs": epochs, "quick": quick},
+            every=("seeds",),
+        )
+        made = harness.made_by(command)
+    rows = [_row(task, model, runs) for task, model in asked]
+    note = f"{harness.place(made['hardware'])}. `{command}`"
+    figures = {"table": table(budget, rows, note), **made, "rows": rows, "runs": runs}
     name = "-".join(["graphs", *(t for t in chosen["tasks"] if tasks is not None)])
-    target = RECORDS if record else folder
-    target.mkdir(parents=True, exist_ok=True)
-    write_json(target / f"{name}{label}.json", figures)
-    draw(target / f"{name}{label}.png", rows)
-    return figures
+    return harness.write_record(folder, f"{name}{label}", figures, record, draw(rows))
 
 
-def _command(
-    chosen: dict[str, tuple[str, ...]], seeds: int, epochs: int | None, quick: bool
-) -> str:
-    words = ["pyg-relational benchmark graphs"]
-    words += [f"--{option} {' '.join(names)}" for option, names in chosen.items()]
-    words.append(f"--seeds {seeds}")
-    if epochs is not None:
-        words.append(f"--epochs {epochs}")
-    return " ".join([*words, *["--quick"] * quick])
-
-
-def _run_all(cases: list[Case], folder: Path, root: str) -> list[dict[str, Any]]:
-    from pyg_relational.train.fit import finished
-
-    folder.mkdir(parents=True, exist_ok=True)
-    data, runs = {}, []
-    for number, case in enumerate(cases, start=1):
-        place = f"{number}/{len(cases)} {case.name}"
-        figures = finished(folder / f"{case.name}.json", case.settings)
-        if figures is not None:
-            place += " (kept)"
-        else:
-            print(f"{place} ...", file=sys.stderr, flush=True)
-            if case.task not in data:
-                data[case.task] = load_data(case.task, root, case.budget)
-            figures = run_case(case, data[case.task], folder, root)
-        solved = ", ".join(
-            f"{size} {test['solved']:.1%}" for size, test in figures["test"].items()
-        )
-        print(
-            f"{place}: solved in validation {figures['validation']['solved']:.1%}, "
-            f"{solved}; {figures['parameters']:,} parameters, "
-            f"{figures['seconds']:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-        runs.append(figures)
-    return runs
+def _said(figures: dict[str, Any]) -> str:
+    solved = ", ".join(
+        f"{size} {test['solved']:.1%}" for size, test in figures["test"].items()
+    )
+    return f"solved in validation {figures['validation']['solved']:.1%}, {solved}"
 
 
 def _row(task: str, model: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
@@ -780,7 +687,7 @@ def _row(task: str, model: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
             "graphs": first["graphs"],
             "steps": first["steps"],
             **{
-                key: _over_seeds([run["test"][size][key] for run in own])
+                key: harness.over_seeds([run["test"][size][key] for run in own])
                 for key in ("solved", "right")
             },
         }
@@ -792,13 +699,6 @@ def _row(task: str, model: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
         "seeds": len(own),
         "parameters": own[0]["parameters"],
         "seconds": statistics.mean(run["seconds"] for run in own),
-        "validation": _over_seeds([run["validation"]["solved"] for run in own]),
+        "validation": harness.over_seeds([run["validation"]["solved"] for run in own]),
         "test": tested,
-    }
-
-
-def _over_seeds(values: list[float]) -> dict[str, float | None]:
-    return {
-        "mean": statistics.mean(values),
-        "deviation": statistics.stdev(values) if len(values) > 1 else None,
     }

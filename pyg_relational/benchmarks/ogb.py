@@ -1,22 +1,19 @@
-"""All runs of a table: training what is missing, figures, table and picture."""
+"""Readouts of graph networks on OGB's molecules, with equally many parameters and OGB's
+evaluator.
+"""
 
-import shutil
 import statistics
-import sys
 from bisect import bisect_left
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from functools import cache
 from pathlib import Path
 from typing import Any, Literal
 
 import pytorch_lightning as pl
 import torch
-from pytorch_lightning.callbacks import ProgressBar, Timer
 from torch import Tensor, nn
 from torch.nn import functional
 from torch.utils.data import DataLoader
-from torch_geometric.data import Data
 from torch_geometric.nn import MLP, GINEConv, MessagePassing
 from torch_geometric.nn.aggr import (
     Aggregation,
@@ -27,9 +24,9 @@ from torch_geometric.nn.aggr import (
     SumAggregation,
 )
 from torch_geometric.utils import degree, scatter
+from torchmetrics import Metric
 
-from pyg_relational._checks import UsageError, nearest_names
-from pyg_relational._files import write_atomic, write_json
+from pyg_relational.benchmarks import harness, trainings
 from pyg_relational.datasets.ogb import (
     OGBMolecules,
     folder_at_hand,
@@ -39,28 +36,13 @@ from pyg_relational.datasets.ogb import (
 from pyg_relational.datasets.ogb_hiv import MolHIV
 from pyg_relational.loader import graph_loader
 from pyg_relational.nn.aggr import RelationAggregation, RelationAttentionAggregation
-from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.nn.pairwise import PairwiseMLP
-from pyg_relational.train.callbacks import (
-    AtomicCheckpoints,
-    progress,
-    quiet_lightning,
-    read_checkpoint,
-    save_best_and_last,
-)
+from pyg_relational.train.callbacks import quiet_lightning
 from pyg_relational.train.datamodule import RelationalDataModule
-from pyg_relational.train.fit import (
-    NEXT_START,
-    count_parameters,
-    finished,
-    last_checkpoint,
-)
-from pyg_relational.train.results import table_text
-from pyg_relational.train.run_folder import hardware, versions
+from pyg_relational.train.fit import count_parameters
+from pyg_relational.train.module import RelationalModule, Task
 
-# What a run of the benchmark is: its body, readout and budget.
-
-
+RUNS = Path("runs/benchmark-ogb")
 BODIES = ("gin", "gcn")
 # In the order of the table.
 READOUTS = {
@@ -129,15 +111,17 @@ class Case:
         """Name of the run's files."""
         return f"{self.readout}-seed{self.seed}"
 
+    @property
+    def settings(self) -> dict[str, Any]:
+        """What has to be the same for two runs to be the same, as in JSON."""
+        return asdict(self)
+
 
 def choose_size(size: str, epochs: int | None, quick: bool) -> Size:
     """Returns the size of a name, with another number of epochs where one is given."""
     chosen = QUICK if quick else SIZES[size]
-    if epochs is None:
-        return chosen
-    if epochs < 1:
-        raise UsageError(f"expected --epochs of at least 1, got {epochs}")
-    return replace(chosen, epochs=epochs)
+    harness.check_at_least(1, epochs=epochs)
+    return chosen if epochs is None else replace(chosen, epochs=epochs)
 
 
 @dataclass(frozen=True)
@@ -218,11 +202,6 @@ def table(
     }
 
 
-def summary(figures: dict[str, Any]) -> str:
-    """Return the table of a run as text."""
-    return table_text(figures["table"])
-
-
 def spread(value: dict[str, float | None], scale: float, digits: int) -> str:
     """Returns a mean with its standard deviation, where there is one."""
     mean, deviation = value["mean"], value["deviation"]
@@ -231,9 +210,9 @@ def spread(value: dict[str, float | None], scale: float, digits: int) -> str:
     return text if deviation is None else f"{text} ± {scale * deviation:.{digits}f}"
 
 
-def draw(path: Path, figures: dict[str, Any]) -> None:
-    """Draw the test score of every readout with its standard deviation over seeds, the
-    seeds as small dots and published figures beside them."""
+def draw(figures: dict[str, Any]) -> Any:
+    """Return a picture of the test score of every readout with its standard deviation
+    over seeds, the seeds as small dots and published figures beside them."""
     from matplotlib.figure import Figure
 
     name, scale, _ = SHOWN[figures["metric"]]
@@ -266,7 +245,7 @@ def draw(path: Path, figures: dict[str, Any]) -> None:
     ax.grid(alpha=0.3)
     ax.set_xlabel(f"test {name}, mean and standard deviation over seeds (◇ published)")
     ax.set_title(f"{figures['dataset']}, {figures['body'].upper()} body")
-    write_atomic(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+    return figure
 
 
 def _published(known: Published, digits: int) -> str:
@@ -274,9 +253,6 @@ def _published(known: Published, digits: int) -> str:
     if known.spread is not None:
         text += f" ± {known.spread:.{digits}f}"
     return text if known.read else f"{text} (m)"
-
-
-# The bodies: what makes a vector of each atom, after OGB's examples.
 
 
 class BondGCNConv(MessagePassing):
@@ -480,7 +456,7 @@ class RelationPerNode(Aggregation):
 
     def __init__(self, nn: PairwiseMLP) -> None:
         super().__init__()
-        self.relation = RelationAggregation(nn, reduce="mean")
+        self.relation = RelationAggregation(nn, aggr="mean")
 
     def forward(
         self,
@@ -549,91 +525,73 @@ def _parameters(body: str, readout: str, width: int, num_tasks: int, size: Size)
         return count_parameters(MoleculeModel(body, readout, width, num_tasks, size))
 
 
-# Metrics of which less is better.
-ERRORS = ("rmse",)
-
-
-class MoleculeModule(pl.LightningModule):
-    """Trains a model on the labels that are there, with the loss of OGB's examples, and
-    scores each split as a whole by OGB's evaluator.
+@dataclass(frozen=True)
+class MoleculeTask(Task):
+    """The labels that are there, with the loss of OGB's examples.
 
     Args:
-        model (nn.Module): Answers with a row for each molecule.
-        dataset (str): Name of the set, as the evaluator knows it.
-        task_type (str): `"regression"` or `"binary classification"`.
-        eval_metric (str): The metric of the evaluator.
-        learning_rate (float): Constant learning rate of Adam.
+        metric (str): The metric of OGB's evaluator.
+        mode (str): Which way is better.
+        classes (bool): Whether a label is 0 or 1, not a number.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        dataset: str,
-        task_type: str,
-        eval_metric: str,
-        learning_rate: float,
-    ) -> None:
+    def loss(self, output: Tensor, y: Tensor) -> Tensor:
+        """Return the mean loss over the labels."""
+        known = ~y.isnan()
+        answers, labels = output[known], y[known].to(output.dtype)
+        if self.classes:
+            return functional.binary_cross_entropy_with_logits(answers, labels)
+        return functional.mse_loss(answers, labels)
+
+    def score(self, output: Tensor, y: Tensor) -> Tensor:
+        """Return what the evaluator reads, labels and answers, `[2, B, T]`."""
+        return torch.stack([y, output.detach().float()])
+
+
+class Evaluator(Metric):
+    """OGB's evaluator of a whole split.
+
+    Args:
+        dataset (str): Name of the set, as the evaluator knows it.
+        metric (str): The metric of the evaluator.
+    """
+
+    full_state_update = False
+    rows: list[Tensor]
+
+    def __init__(self, dataset: str, metric: str) -> None:
         super().__init__()
-        self.model = model
-        self.regression = task_type == "regression"
-        self.metric = eval_metric
-        self.mode = "min" if eval_metric in ERRORS else "max"
-        self.learning_rate = learning_rate
+        self.metric = metric
         self.evaluator = import_ogb("ogb.graphproppred").Evaluator(dataset)
-        self.answers: list[tuple[Tensor, Tensor]] = []
-        self.curve: list[float] = []
-        self.score = float("nan")
+        self.add_state("rows", [], dist_reduce_fx="cat")
 
-    def training_step(self, batch: Data) -> Tensor:
-        """Return the loss of a batch."""
-        out = self.model(**forward_arguments(self.model, batch))
-        known = ~batch.y.isnan()
-        answers, y = out[known], batch.y[known].to(out.dtype)
-        if self.regression:
-            value = functional.mse_loss(answers, y)
-        else:
-            value = functional.binary_cross_entropy_with_logits(answers, y)
-        self.log("train/loss", value, batch_size=batch.num_graphs, prog_bar=True)
-        return value
+    def update(self, rows: Tensor, indices: dict[str, Tensor]) -> None:
+        """Add the labels of a batch and the answers to it."""
+        self.rows.append(rows.cpu())
 
-    def validation_step(self, batch: Data) -> None:
-        """Keep the answers to a batch."""
-        self._keep(batch)
-
-    def test_step(self, batch: Data) -> None:
-        """Keep the answers to a batch."""
-        self._keep(batch)
-
-    def on_validation_epoch_end(self) -> None:
-        """Score and log the validation split."""
-        self.curve.append(self._evaluate())
-        self.log(f"val/{self.metric}", self.curve[-1], prog_bar=True)
-
-    def on_test_epoch_end(self) -> None:
-        """Score the split, which `score` then holds."""
-        self.score = self._evaluate()
-
-    def configure_optimizers(self) -> torch.optim.Optimizer:
-        """Return Adam with a constant learning rate."""
-        return torch.optim.Adam(self.parameters(), lr=self.learning_rate)
-
-    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Add what is not part of the weights."""
-        checkpoint["curve"] = self.curve
-
-    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        """Take up what is not part of the weights."""
-        self.curve = list(checkpoint["curve"])
-
-    def _keep(self, batch: Data) -> None:
-        out = self.model(**forward_arguments(self.model, batch))
-        self.answers.append((batch.y.cpu(), out.detach().float().cpu()))
-
-    def _evaluate(self) -> float:
-        y, out = (torch.cat(rows) for rows in zip(*self.answers, strict=True))
-        self.answers = []
+    def compute(self) -> dict[str, dict[str, float]]:
+        """Return the score."""
+        y, out = torch.cat(self.rows, dim=1)
         score = self.evaluator.eval({"y_true": y, "y_pred": out})
-        return float(score[self.metric])
+        return {"all": {"all": float(score[self.metric])}}
+
+
+def build_module(
+    model: nn.Module, dataset: str, task_type: str, metric: str, learning_rate: float
+) -> RelationalModule:
+    """Returns what trains a model: by Adam with a constant learning rate, scored by
+    OGB's evaluator."""
+    mode: Literal["min", "max"] = "min" if metric == "rmse" else "max"
+    module = RelationalModule(
+        model,
+        MoleculeTask(metric, mode, classes=task_type != "regression"),
+        optimizer="Adam",
+        learning_rate=learning_rate,
+        schedule=lambda step, total_steps: 1.0,
+        fused=False,
+    )
+    module.score = Evaluator(dataset, metric)
+    return module
 
 
 class MoleculeDataModule(RelationalDataModule):
@@ -645,9 +603,6 @@ class MoleculeDataModule(RelationalDataModule):
         split = self.dataset("train")
         alone = len(split) % self.batch_size == 1
         return graph_loader(split, self.batch_size, shuffle=True, drop_last=alone)
-
-
-# One training run, and what is kept of it.
 
 
 def load_data(dataset: str, root: str, batch_size: int) -> MoleculeDataModule:
@@ -666,83 +621,35 @@ def load_data(dataset: str, root: str, batch_size: int) -> MoleculeDataModule:
 def run_case(
     case: Case, data: MoleculeDataModule, folder: Path, accelerator: str
 ) -> dict[str, Any]:
-    """Trains and tests a model, or returns what an earlier call wrote.
-
-    A finished run is `<readout>-seed<seed>.json` in the folder. One that was killed
-    goes on where it was saved."""
-    path = folder / f"{case.name}.json"
-    settings = settings_of(case)
-    kept = finished(path, settings)
-    if kept is not None:
-        return kept
+    """Train a model, from where it was killed if it was, and test it."""
     pl.seed_everything(case.seed, workers=True, verbose=False)
-    train = data.dataset("train")
-    channels = matched_width(case.body, case.readout, train.num_tasks, case.size)
-    module = MoleculeModule(
-        MoleculeModel(case.body, case.readout, channels, train.num_tasks, case.size),
+    split = data.dataset("train")
+    channels = matched_width(case.body, case.readout, split.num_tasks, case.size)
+    module = build_module(
+        MoleculeModel(case.body, case.readout, channels, split.num_tasks, case.size),
         case.dataset,
-        train.task_type,
-        train.eval_metric,
+        split.task_type,
+        split.eval_metric,
         case.size.learning_rate,
     )
-    checkpoints = folder / "checkpoints" / case.name
-    last = last_checkpoint(checkpoints, settings)
-    timer = Timer(verbose=False)
-    with quiet_lightning():
-        trainer = _trainer(case, module, checkpoints, timer, accelerator)
-        trainer.fit(module, data, ckpt_path=last, weights_only=True)
-        if trainer.interrupted:
-            raise KeyboardInterrupt
-        best = read_checkpoint(checkpoints / "best.ckpt", NEXT_START)
-        module.load_state_dict(best["state_dict"])
-        trainer.test(module, data, verbose=False)
-    choose = min if module.mode == "min" else max
-    figures = {
-        "settings": settings,
-        "metric": module.metric,
-        "validation": choose(module.curve),
-        "test": module.score,
-        "best_epoch": module.curve.index(choose(module.curve)) + 1,
-        "parameters": count_parameters(module.model),
-        "channels": channels,
-        "seconds": round(timer.time_elapsed("train"), 1),
-        "curve": module.curve,
-        "data": type(train).__name__,
-        "versions": versions(),
-        "hardware": hardware(trainer.strategy.root_device.type),
-    }
-    write_json(path, figures)
-    shutil.rmtree(checkpoints)
-    return figures
-
-
-def settings_of(case: Case) -> dict[str, Any]:
-    """Returns what has to be the same for two runs to be the same."""
-    return {**vars(case), "size": dict(vars(case.size))}
-
-
-def _trainer(
-    case: Case, module: MoleculeModule, folder: Path, timer: Timer, accelerator: str
-) -> pl.Trainer:
-    monitor = f"val/{module.metric}"
-    saved = save_best_and_last(folder, monitor, module.mode)
-    bar = progress(monitor)
-    return pl.Trainer(
-        accelerator=accelerator,
-        devices=1,
-        max_epochs=case.size.epochs,
-        num_sanity_val_steps=0,
-        logger=False,
-        callbacks=[timer, bar, *saved],
-        plugins=[AtomicCheckpoints()],
-        enable_progress_bar=isinstance(bar, ProgressBar),
-        enable_model_summary=False,
-        default_root_dir=folder,
+    curve, name = trainings.KeptCurve(), f"val/{split.eval_metric}"
+    monitor, epochs = (name, module.task.mode), case.size.epochs
+    fitted = trainings.train(
+        case, module, data, folder, epochs, curve, monitor, name, accelerator
     )
-
-
-RUNS = Path("runs/benchmark-ogb")
-RECORDS = Path("examples/results")
+    with quiet_lightning():
+        fitted.trainer.test(module, data, verbose=False)
+    best = (min if module.task.mode == "min" else max)(curve.points)
+    figures = {
+        "metric": split.eval_metric,
+        "validation": best,
+        "test": module.scores["all"]["all"],
+        "best_epoch": curve.points.index(best) + 1,
+        "channels": channels,
+        "curve": curve.points,
+        "data": type(split).__name__,
+    }
+    return trainings.finish(case, folder, fitted, figures)
 
 
 def run(
@@ -789,112 +696,65 @@ def run(
             damaged.
     """
     chosen = choose_size(size, epochs, quick)
-    names = _check(dataset, readouts, seeds, threads)
-    before = torch.get_num_threads()
-    torch.set_num_threads(threads or before)
+    trainings.choose("dataset", [dataset], molecule_sets())
+    names = trainings.choose("readout", readouts, READOUTS)
+    harness.check_at_least(1, seeds=seeds, threads=threads)
     label: str = "quick" if quick else size
     if epochs is not None:
         label += f"-{epochs}epochs"
     name = f"{dataset}-{body}-{label}"
     folder = RUNS / name
-    try:
-        cases = [
-            Case(dataset, body, readout, seed, chosen)
-            for readout in names
-            for seed in range(seeds)
-        ]
-        runs = _run_all(cases, folder, root, accelerator)
-    finally:
-        torch.set_num_threads(before)
+    cases = [
+        Case(dataset, body, readout, seed, chosen)
+        for readout in names
+        for seed in range(seeds)
+    ]
+    # Read when a training needs them.
+    load = cache(lambda: load_data(dataset, root, chosen.batch_size))
+    with harness.threads(threads):
+        runs = trainings.run_all(
+            cases,
+            folder,
+            lambda case: run_case(case, load(), folder, accelerator),
+            _said,
+        )
     kind = runs[-1]["hardware"]
-    options: dict[str, Any] = {"dataset": dataset}
-    options |= {"readouts": " ".join(names), "seeds": seeds, "body": body}
-    options |= {"size": size}
-    if epochs is not None:
-        options["epochs"] = epochs
-    words = [f"--{option} {value}" for option, value in options.items()]
-    words += ["--quick"] * quick
-    command = " ".join(["pyg-relational benchmark ogb", *words])
+    options = {"dataset": dataset, "readouts": names, "seeds": seeds, "body": body}
+    options |= {"size": size, "epochs": epochs, "quick": quick}
+    command = harness.command_line(
+        run, options, every=("dataset", "seeds", "body", "size")
+    )
     rows = [_row(readout, runs) for readout in names]
-    where = kind.get("accelerator") or f"{kind['threads']} threads, {kind['processor']}"
-    note = f"{where}. `{command}`"
+    note = f"{harness.place(kind)}. `{command}`"
     figures = {
         "table": table(dataset, body, chosen, rows, runs[0]["metric"], note),
-        "command": command,
-        "versions": versions(),
+        **harness.made_by(command),
         "hardware": kind,
         "dataset": dataset,
         "body": body,
-        "size": dict(vars(chosen)),
+        "size": asdict(chosen),
         "metric": runs[0]["metric"],
         "rows": rows,
         "runs": runs,
     }
-    target = RECORDS if record else folder
-    target.mkdir(parents=True, exist_ok=True)
-    write_json(target / f"{name}.json", figures)
-    draw(target / f"{name}.png", figures)
-    return figures
+    return harness.write_record(folder, name, figures, record, draw(figures))
 
 
-def _check(
-    dataset: str, readouts: Sequence[str] | None, seeds: int, threads: int | None
-) -> list[str]:
-    """The readouts, each once."""
-    if dataset not in molecule_sets():
-        hint = nearest_names(dataset, molecule_sets())
-        raise UsageError(f"unknown dataset '{dataset}'; {hint}")
-    for name in readouts or ():
-        if name not in READOUTS:
-            hint = nearest_names(name, READOUTS)
-            raise UsageError(f"unknown readout '{name}'; {hint}")
-    for option, number in (("seeds", seeds), ("threads", threads)):
-        if number is not None and number < 1:
-            raise UsageError(f"expected --{option} of at least 1, got {number}")
-    return list(dict.fromkeys(readouts or READOUTS))
-
-
-def _run_all(
-    cases: list[Case], folder: Path, root: str, accelerator: str
-) -> list[dict[str, Any]]:
-    from pyg_relational.train.fit import finished
-
-    folder.mkdir(parents=True, exist_ok=True)
-    data, runs = None, []
-    for number, case in enumerate(cases, start=1):
-        place = f"{number}/{len(cases)} {case.name}"
-        figures = finished(folder / f"{case.name}.json", settings_of(case))
-        if figures is not None:
-            place += " (kept)"
-        else:
-            print(f"{place} ...", file=sys.stderr, flush=True)
-            if data is None:
-                data = load_data(case.dataset, root, case.size.batch_size)
-            figures = run_case(case, data, folder, accelerator)
-        shown = ", ".join(f"{key} {figures[key]:.4f}" for key in ("validation", "test"))
-        print(
-            f"{place}: {figures['metric']} {shown}; {figures['parameters']:,} "
-            f"parameters, {figures['seconds']:.0f} s",
-            file=sys.stderr,
-            flush=True,
-        )
-        runs.append(figures)
-    return runs
+def _said(figures: dict[str, Any]) -> str:
+    shown = ", ".join(f"{key} {figures[key]:.4f}" for key in ("validation", "test"))
+    return f"{figures['metric']} {shown}"
 
 
 def _row(readout: str, runs: list[dict[str, Any]]) -> dict[str, Any]:
     own = [run for run in runs if run["settings"]["readout"] == readout]
-    row: dict[str, Any] = {
+    return {
         "readout": readout,
         "seeds": len(own),
         "parameters": own[0]["parameters"],
         "channels": own[0]["channels"],
         "seconds": statistics.mean(run["seconds"] for run in own),
+        **{
+            split: harness.over_seeds([run[split] for run in own])
+            for split in ("validation", "test")
+        },
     }
-    for split in ("validation", "test"):
-        values = [run[split] for run in own]
-        row[split] = {
-            "mean": statistics.mean(values),
-            "deviation": statistics.stdev(values) if len(values) > 1 else None,
-        }
-    return row

@@ -7,7 +7,6 @@ what runs with them.
 """
 
 import importlib
-import inspect
 import json
 import pkgutil
 import shlex
@@ -19,7 +18,7 @@ from typing import Any
 
 from pyg_relational import benchmarks
 from pyg_relational._checks import UsageError
-from pyg_relational._files import parse_yaml, read_yaml, write_atomic
+from pyg_relational._files import parse_yaml, read_yaml
 from pyg_relational.train.recipe import load_recipe, recipe_names, resolve, size_names
 
 # The settings that a command line and its configuration files give, and the name of.
@@ -302,27 +301,20 @@ def convert_command(options: Options, argv: list[str]) -> int:
 
 def benchmark_command(options: Options, argv: list[str]) -> int:
     """Run a benchmark with its own options, print its summary, or else JSON."""
-    from pyg_relational.train.run_folder import keep_freed_memory
+    from pyg_relational.benchmarks import harness
 
-    keep_freed_memory()
     module = importlib.import_module(f"pyg_relational.benchmarks.{argv[1]}")
-    names = inspect.signature(module.run).parameters
     try:
-        figures = module.run(**{name: options[name] for name in names})
+        harness.execute(module.run, options, getattr(module, "summary", None))
     except ValueError as error:
         raise UsageError(f"benchmark {argv[1]}: {error}") from error
-    text = json.dumps(figures, indent=2, ensure_ascii=False)
-    print(module.summary(figures) if hasattr(module, "summary") else text)
-    if options["output"] is not None:
-        output = Path(options["output"])
-        write_atomic(output, lambda partial: partial.write_text(text + "\n"))
     return 0
 
 
 def benchmark_names() -> list[str]:
-    """Return the names of the public modules of ``pyg_relational.benchmarks``."""
+    """Return the names of the benchmarks."""
     names = [module.name for module in pkgutil.iter_modules(benchmarks.__path__)]
-    return sorted(name for name in names if not name.startswith("_"))
+    return sorted({*names} - {"harness", "trainings"})
 
 
 def reproducing_command(argv: list[str]) -> str:

@@ -1,10 +1,8 @@
 """The ``pyg-relational`` command line: options and errors."""
 
 import importlib
-import inspect
 import re
 import sys
-from collections.abc import Callable
 from typing import Any, Literal, NoReturn
 
 from jsonargparse import ActionYesNo, ArgumentParser
@@ -370,19 +368,8 @@ def _benchmark_parser(argv: list[str]) -> Parser:
             hint = nearest_names(argv[1], benchmark_names())
             raise UsageError(f"unknown benchmark '{argv[1]}'; {hint}")
         module = importlib.import_module(f"pyg_relational.benchmarks.{argv[1]}")
-        _add_function(parser, module.run)
+        # Late: it imports torch, as the benchmark has.
+        from pyg_relational.benchmarks.harness import add_options
+
+        add_options(parser, module.run)
     return parser
-
-
-def _add_function(parser: Parser, function: Callable[..., Any]) -> None:
-    """Adds a function's arguments as options; a bool is a switch without a value, and
-    several names follow one option."""
-    parameters = inspect.signature(function).parameters
-    switches = [n for n, parameter in parameters.items() if parameter.default is False]
-    names = [n for n, p in parameters.items() if p.annotation == list[str] | None]
-    parser.add_function_arguments(function, skip={*switches, *names})
-    for name in names:
-        option, text = f"--{name.replace('_', '-')}", "one or more names (null: all)"
-        parser.add_argument(option, type=str, nargs="+", default=None, help=text)
-    for name in switches:
-        parser.add_argument(f"--{name.replace('_', '-')}", action="store_true")

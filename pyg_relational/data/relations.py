@@ -169,7 +169,7 @@ def pair_relations(
         ValueError: If a predicate is not about two objects, or reads an attribute that
             no column holds.
     """
-    index = fully_connected_edges(set_boundaries(data), self_pairs)
+    index = fully_connected_edges(ptr=set_boundaries(data), self_pairs=self_pairs)
     return index, _evaluate(data, predicates, columns, index)
 
 

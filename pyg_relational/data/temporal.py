@@ -11,7 +11,12 @@ from torch_geometric.data.data import size_repr
 from torch_geometric.data.storage import GlobalStorage
 from torch_geometric.data.view import ItemsView, KeysView, ValuesView
 
-from pyg_relational.ops import batch_to_ptr, gather_sets, to_dense
+from pyg_relational.ops import (
+    batch_to_ptr,
+    fully_connected_edges,
+    gather_sets,
+    to_dense,
+)
 
 # What is seen as [N, T, *] and kept as [N * T, *], so that graphs of any length batch.
 ROWS = {"x": "x_steps", "mask": "mask_steps"}
@@ -595,7 +600,28 @@ def to_dense_series(batch: TemporalGraph) -> tuple[Tensor, Tensor]:
     """
     x, mask = values_of(batch, "batch")
     ptr = node_ptr(batch)
-    dense, _ = to_dense(x, ptr)
-    observed, _ = to_dense(mask, ptr, fill_value=False)
+    dense, _ = to_dense(x, ptr=ptr)
+    observed, _ = to_dense(mask, ptr=ptr, fill_value=False)
     # [B, N, T, *] -> [B, T, N, *]
     return dense.transpose(1, 2), observed.transpose(1, 2)
+
+
+def frame_distances(
+    batch: TemporalGraph, columns: Sequence[int], scale: float = 1.0
+) -> tuple[Tensor, Tensor, Tensor]:
+    r"""Returns all pairs of different nodes of a graph that are in a frame together, as
+    edges :math:`[2, E]`, their frames :math:`[E]` and their distances
+    :math:`[E, 1]` there.
+
+    Args:
+        batch (TemporalGraph): A batch of graphs, or one graph.
+        columns (list of int): The columns of :obj:`x` that hold the position.
+        scale (float): The unit of length. (default: :obj:`1.0`)
+    """
+    x, mask = batch["x"], batch["mask"]
+    pairs = fully_connected_edges(ptr=node_ptr(batch), self_pairs=False)
+    pair, time = mask[pairs].all(dim=0).nonzero(as_tuple=True)
+    edge_index = pairs[:, pair]
+    position = x[..., list(columns)]
+    apart = position[edge_index[1], time] - position[edge_index[0], time]
+    return edge_index, time, apart.norm(dim=-1, keepdim=True) / scale

@@ -1,6 +1,7 @@
 """Datasets: generators, downloads and their caches."""
 
 from pyg_relational.datasets.babi import BAbI
+from pyg_relational.datasets.base import StoredDataset
 from pyg_relational.datasets.chickenpox import Chickenpox
 from pyg_relational.datasets.clutrr import CLUTRR
 from pyg_relational.datasets.digit_relations import DigitRelations
@@ -53,6 +54,7 @@ __all__ = [
     "SortOfCLEVR",
     "SortOfCLEVROnDisk",
     "Stocks",
+    "StoredDataset",
     "Sudoku",
     "Vocabulary",
     "scaffold_split",

@@ -2,85 +2,131 @@
 
 import json
 import math
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 
-from pyg_relational._checks import check_int, check_name
+from pyg_relational._checks import check_fraction, check_int, check_name
 from pyg_relational.data.temporal import TemporalGraph
 from pyg_relational.datasets.base import (
+    SPLITS,
+    Counts,
+    Rows,
+    Slices,
+    StoredDataset,
     collate_ragged,
-    load_stored,
-    stored_content,
-    stored_name,
 )
-from pyg_relational.datasets.downloads import fetch_raw, raw_folder, read_text
+from pyg_relational.datasets.downloads import RawFile, read_text
 
-# Weekly cases of chickenpox: reading, checking, and samples of several weeks.
-
-
-SPLITS = ("train", "val", "test")
+URL = (
+    "https://raw.githubusercontent.com/benedekrozemberczki/"
+    "pytorch_geometric_temporal/master/dataset/chickenpox.json"
+)
+SHA256 = "724b48cfb274b2ecbb855bdb99b970b5ef9dd3671694fa477435dc1e08293735"
 KEYS = ("edges", "node_ids", "FX")
 # The first week that is a target, whatever a sample shows: the published samples have
 # four weeks each.
 FIRST_TARGET = 4
 # Share of the training weeks, the last of them, that is kept for validation.
 VAL_SHARE = 0.2
+SEASON = 52
 
 
-@dataclass(frozen=True)
-class Series:
-    """Weekly values of several counties, and which of them are neighbours.
+class Chickenpox(StoredDataset):
+    r"""The next week of chickenpox in the 20 counties of Hungary, from `"Chickenpox
+    Cases in Hungary: a Benchmark Dataset for Spatiotemporal Signal Processing with
+    Graph Neural Networks" <https://arxiv.org/abs/2102.08100>`_.
+
+    One sample a week :math:`w` from week 4 on: the weeks before it, at most `window` of
+    them, and the values of week :math:`w` as targets. With `window=4` these are the
+    samples of PyTorch Geometric Temporal. The targets are the same for every `window`,
+    early samples are shorter.
+
+    The values are those of the file, which are standardised changes of the weekly
+    number of cases: a county whose number stays as it is has a value near 0.
+
+    The splits follow each other in time: the first `train_share` of the targets are
+    trained on, the last fifth of those apart for validation; the rest is for test. The
+    windows of a split look back into the one before.
 
     Args:
-        counties (tuple[str, ...]): Names of the counties.
-        values (Tensor): `[W, N]`, in the order of weeks and `counties`.
-        edge_index (Tensor): `[2, E]`.
+        root (str): Folder of the dataset; the file `chickenpox.json` may also lie in
+            the folder `chickenpox` of the shared data.
+        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
+        window (int, optional): Weeks that a sample shows at most; the whole past for
+            `None`, so that a recurrent model has read all of it. (default: `4`)
+        train_share (float): Share of the targets for training and validation, above 0
+            and below 1. (default: `0.2`)
+        **kwargs (optional): Additional arguments of
+            :class:`~pyg_relational.datasets.StoredDataset`.
+
+    Shapes:
+        - **x:** `[20, T, 1]` the values of each county in each week before
+        - **edge_index:** `[2, 102]` neighbours, both ways, and each county itself
+        - **node_id**, **entity:** `[20]` index into `counties`
+        - **y:** `[20, 1]` the values of the week to forecast
+        - **week:** `[1]` number of that week
     """
 
-    counties: tuple[str, ...]
-    values: Tensor
-    edge_index: Tensor
+    task = "forecast"
+    kind = "node"
+    data_class = TemporalGraph
 
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        window: int | None = 4,
+        train_share: float = 0.2,
+        **kwargs: Any,
+    ) -> None:
+        self.window = None if window is None else check_int("window", window, 1)
+        self.train_share = check_fraction("train_share", train_share)
+        super().__init__(root, split, **kwargs)
+        self.counties: tuple[str, ...] = tuple(self.extras["counties"])
+        # [W, 20], all weeks of the file.
+        self.series: Tensor = self.extras["series"]
 
-def read_series_file(path: str | Path) -> Series:
-    """As :func:`read_series`, from a file, which messages name."""
-    try:
-        return read_series(read_text(path))
-    except ValueError as error:
-        raise ValueError(f"{str(path)!r}: {error}") from error
+    @property
+    def raw_files(self) -> tuple[RawFile, ...]:
+        return (RawFile("chickenpox.json", URL, SHA256, "chickenpox"),)
 
+    def _name(self) -> str:
+        window = "-all" if self.window is None else self.window
+        return f"{self.split}-window{window}-train{self.train_share!r}"
 
-def read_series(text: str) -> Series:
-    """Reads weekly values as PyTorch Geometric Temporal stores them."""
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ValueError(f"Expected the series to be JSON, got {error}.") from error
-    missing = [
-        key for key in KEYS if not isinstance(content, dict) or key not in content
-    ]
-    if missing:
-        raise ValueError(
-            f"Expected the keys {', '.join(KEYS)} in the series; {', '.join(missing)} "
-            "is missing."
-        )
-    counties = _counties(content["node_ids"])
-    values = [
-        [
-            _value(value, county, week)
-            for county, value in zip(counties, row, strict=True)
-        ]
-        for week, row in enumerate(_weeks(content["FX"], len(counties)))
-    ]
-    # [W, N]
-    table = torch.tensor(values, dtype=torch.double).view(-1, len(counties))
-    return Series(counties, table, _edges(content["edges"], len(counties)))
+    def naive_forecast(self, data: Data) -> Tensor:
+        """Returns the values of the week before, `[20, 1]`.
+
+        Args:
+            data (Data): A sample or a batch of this dataset.
+        """
+        return self._values(data.week - 1)
+
+    def seasonal_forecast(self, data: Data) -> Tensor:
+        """Returns the values of 52 weeks before, `[20, 1]`; those of the week before
+        where less than a year is past.
+
+        Args:
+            data (Data): A sample or a batch of this dataset.
+        """
+        past = data.week - SEASON
+        return self._values(past.where(past >= 0, data.week - 1))
+
+    def _values(self, weeks: Tensor) -> Tensor:
+        # [B, N] -> [B * N, 1]
+        return self.series[weeks].view(-1, 1).float()
+
+    def generate(self) -> tuple[Data, Slices]:
+        series = read_series(self.raw_paths[0])
+        self.extras = {"counties": list(series.counties), "series": series.values}
+        weeks = target_weeks(len(series.values), self.train_share, self.split)
+        rows, counts = window_tensors(series, weeks, self.window)
+        return collate_ragged(rows, counts, data_class=TemporalGraph)
 
 
 def target_weeks(num_weeks: int, train_share: float, split: str) -> Tensor:
@@ -98,10 +144,20 @@ def target_weeks(num_weeks: int, train_share: float, split: str) -> Tensor:
     return parts[SPLITS.index(check_name("split", split, SPLITS))]
 
 
+@dataclass(frozen=True)
+class Series:
+    """Weekly values `[W, N]` of several counties, and which of them are neighbours,
+    `edge_index` `[2, E]`."""
+
+    counties: tuple[str, ...]
+    values: Tensor
+    edge_index: Tensor
+
+
 def window_tensors(
     series: Series, weeks: Tensor, window: int | None
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Returns the rows of all samples, and how many of them each sample has."""
+) -> tuple[Rows, Counts]:
+    """Returns the attributes of all samples."""
     size, nodes = len(weeks), len(series.counties)
     values = series.values.float()
     shown = weeks if window is None else weeks.clamp(max=window)
@@ -123,12 +179,45 @@ def window_tensors(
         "y": values[weeks].view(-1, 1),
         "week": weeks,
     }
-    each = torch.ones_like(weeks)
-    counts = dict.fromkeys(rows, each * nodes)
+    each = torch.full_like(weeks, nodes)
+    counts = dict.fromkeys(("node_id", "entity", "y"), each)
     counts |= {"x_steps": shown * nodes, "mask_steps": shown * nodes}
-    counts |= {"num_frames": each, "week": each}
-    counts["edge_index"] = each * series.edge_index.size(1)
+    counts["edge_index"] = torch.full_like(weeks, series.edge_index.size(1))
     return rows, counts
+
+
+def read_series(path: str | Path) -> Series:
+    """Reads a file of weekly values as PyTorch Geometric Temporal stores them."""
+    try:
+        return parse_series(read_text(path))
+    except ValueError as error:
+        raise ValueError(f"{str(path)!r}: {error}") from error
+
+
+def parse_series(text: str) -> Series:
+    """Reads the text of such a file."""
+    try:
+        content = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(f"Expected the series to be JSON, got {error}.") from error
+    if not isinstance(content, dict):
+        content = {}
+    if missing := [key for key in KEYS if key not in content]:
+        raise ValueError(
+            f"Expected the keys {', '.join(KEYS)} in the series; {', '.join(missing)} "
+            "is missing."
+        )
+    counties = _counties(content["node_ids"])
+    values = [
+        [
+            _value(value, county, week)
+            for county, value in zip(counties, row, strict=True)
+        ]
+        for week, row in enumerate(_weeks(content["FX"], len(counties)))
+    ]
+    # [W, N]
+    table = torch.tensor(values, dtype=torch.double).view(-1, len(counties))
+    return Series(counties, table, _edges(content["edges"], len(counties)))
 
 
 def _counties(node_ids: Any) -> tuple[str, ...]:
@@ -185,159 +274,3 @@ def _edges(pairs: Any, num_counties: int) -> Tensor:
             )
     # [E, 2] -> [2, E]
     return torch.tensor(pairs, dtype=torch.long).view(-1, 2).t().contiguous()
-
-
-# Part of every file name: raise it whenever the stored content changes.
-FORMAT_VERSION = 1
-FILE = "chickenpox.json"
-FOLDER = "chickenpox"
-URL = (
-    "https://raw.githubusercontent.com/benedekrozemberczki/"
-    "pytorch_geometric_temporal/master/dataset/chickenpox.json"
-)
-SHA256 = "724b48cfb274b2ecbb855bdb99b970b5ef9dd3671694fa477435dc1e08293735"
-SEASON = 52
-
-
-class Chickenpox(InMemoryDataset):
-    r"""The next week of chickenpox in the 20 counties of Hungary, from `"Chickenpox
-    Cases in Hungary: a Benchmark Dataset for Spatiotemporal Signal Processing with
-    Graph Neural Networks" <https://arxiv.org/abs/2102.08100>`_.
-
-    One sample a week :math:`w` from week 4 on: the weeks before it, at most `window` of
-    them, and the values of week :math:`w` as targets. With `window=4` these are the
-    samples of PyTorch Geometric Temporal. The targets are the same for every `window`,
-    early samples are shorter.
-
-    The values are those of the file, which are standardised changes of the weekly
-    number of cases: a county whose number stays as it is has a value near 0.
-
-    The splits follow each other in time: the first `train_share` of the targets are
-    trained on, the last fifth of those apart for validation; the rest is for test. The
-    windows of a split look back into the one before.
-
-    Args:
-        root (str): Folder of the dataset; files go to `root/raw` and
-            `root/processed`. The file `chickenpox/chickenpox.json` in the folder that
-            the environment variable `PYG_RELATIONAL_DATA` names is read there.
-        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
-        window (int, optional): Weeks that a sample shows at most; the whole past for
-            `None`, so that a recurrent model has read all of it. (default: `4`)
-        train_share (float): Share of the targets for training and validation, above 0
-            and below 1. (default: `0.2`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the samples for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Make the stored file again. (default: `False`)
-
-    Shapes:
-        - **x:** `[20, T, 1]` the values of each county in each week before
-        - **edge_index:** `[2, 102]` neighbours, both ways, and each county itself
-        - **node_id**, **entity:** `[20]` index into `counties`
-        - **y:** `[20, 1]` the values of the week to forecast
-        - **week:** `[1]` number of that week
-
-    Raises:
-        OSError: The file has to be fetched and cannot be, or `root` cannot be written.
-        TypeError: `window` or `train_share` is of another type.
-        ValueError: `split` is unknown, a number is out of range, or the file is wrong;
-            county and week are named.
-    """
-
-    task = "forecast"
-    kind = "node"
-    data_class = TemporalGraph
-
-    def __init__(
-        self,
-        root: str,
-        split: str = "train",
-        window: int | None = 4,
-        train_share: float = 0.2,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
-    ) -> None:
-        self.split = check_name("split", split, SPLITS)
-        self.window = None if window is None else check_int("window", window, 1)
-        self.train_share = _checked_share(train_share)
-        super().__init__(str(root), transform, pre_transform, pre_filter)
-        content = load_stored(self, self._generate, force_reload=force_reload)
-        self.counties: tuple[str, ...] = tuple(content["counties"])
-        # [W, 20], all weeks of the file.
-        self.series: Tensor = content["series"]
-
-    @property
-    def raw_dir(self) -> str:
-        return raw_folder(self.root, FILE, FOLDER)
-
-    @property
-    def raw_file_names(self) -> str:
-        return FILE
-
-    @property
-    def processed_file_names(self) -> str:
-        window = "-all" if self.window is None else self.window
-        name = f"{self.split}-window{window}-train{self.train_share!r}"
-        return stored_name(self, f"{name}-v{FORMAT_VERSION}")
-
-    @property
-    def has_download(self) -> bool:
-        # PyG would fetch the file even where the samples are stored.
-        return False
-
-    @staticmethod
-    def metric_groups() -> dict[str, tuple[str, ...]]:
-        """Returns the groups by which values are scored: there are none."""
-        return {}
-
-    def download(self) -> None:
-        """Fetches the file of PyTorch Geometric Temporal."""
-        fetch_raw(URL, self.raw_paths[0], SHA256)
-
-    def naive_forecast(self, data: Data) -> Tensor:
-        """Returns the values of the week before, `[20, 1]`.
-
-        Args:
-            data (Data): A sample or a batch of this dataset.
-        """
-        return self._values(data.week - 1)
-
-    def seasonal_forecast(self, data: Data) -> Tensor:
-        """Returns the values of 52 weeks before, `[20, 1]`; those of the week before
-        where less than a year is past.
-
-        Args:
-            data (Data): A sample or a batch of this dataset.
-        """
-        past = data.week - SEASON
-        return self._values(past.where(past >= 0, data.week - 1))
-
-    def _values(self, weeks: Tensor) -> Tensor:
-        # [B, N] -> [B * N, 1]
-        return self.series[weeks].view(-1, 1).float()
-
-    def _generate(self) -> dict[str, Any]:
-        self._download()
-        series = read_series_file(self.raw_paths[0])
-        weeks = target_weeks(len(series.values), self.train_share, self.split)
-        rows, counts = window_tensors(series, weeks, self.window)
-        samples = collate_ragged(rows, counts, data_class=TemporalGraph)
-        return {
-            **stored_content(self, *samples),
-            "counties": list(series.counties),
-            "series": series.values,
-        }
-
-
-def _checked_share(value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"Expected `train_share` to be a number, got {value!r}.")
-    if not 0 < value < 1:
-        raise ValueError(
-            f"Expected `train_share` to be above 0 and below 1, got {value!r}."
-        )
-    return float(value)

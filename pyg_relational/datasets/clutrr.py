@@ -1,32 +1,40 @@
 """The CLUTRR dataset."""
 
 import ast
-import csv
-import io
 from collections import defaultdict
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from functools import lru_cache
-from pathlib import Path, PurePosixPath
+from pathlib import Path
 from typing import Any, ClassVar, NamedTuple
 
 import numpy as np
 import torch
-from torch import Tensor
 from torch.nn.functional import one_hot
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 
-from pyg_relational._checks import check_int, check_name
+from pyg_relational._checks import check_fraction, check_int, check_name
 from pyg_relational.datasets.base import (
+    Counts,
+    Rows,
+    Slices,
+    StoredDataset,
     collate_ragged,
-    load_stored,
-    stored_content,
-    stored_name,
+    held_out,
 )
-from pyg_relational.datasets.downloads import fetch_raw, open_zip, raw_folder
+from pyg_relational.datasets.downloads import RawFile, check_members, open_zip
+from pyg_relational.datasets.tables import parse_table
 
-# The CLUTRR archive: what its tables say, read without unpacking it.
-
-
+FILE = "data_089907f8.zip"
+URL = f"https://raw.githubusercontent.com/uclnlp/ctp/master/data/clutrr-emnlp/{FILE}"
+SHA256 = "6b1ca22a4a48710124f15c848494db3c355373f931a6d4e09fea10b5cb569334"
+# All tables together have 10 MB.
+MAX_BYTES = 64 * 2**20
+TRAIN_FILE = "1.2,1.3_train.csv"
+COLUMNS = ("story", "query", "target", "story_edges", "edge_types", "query_edge")
+LENGTHS = range(2, 11)
+TRAIN_LENGTH = 3
+# Of two relations: all of them are needed to learn from.
+FACT_LENGTH = 2
 RELATIONS = (
     "aunt",
     "brother",
@@ -49,9 +57,7 @@ RELATIONS = (
     "uncle",
     "wife",
 )
-COLUMNS = ("story", "query", "target", "story_edges", "edge_types", "query_edge")
-# The largest table has 8 MB.
-MAX_BYTES = 64 * 2**20
+REPRESENTATIONS = ("graph", "both-ways", "sequence")
 Pair = tuple[int, int]
 
 
@@ -72,29 +78,142 @@ class Chain(NamedTuple):
         return 1 + max(max(edge) for edge in self.edges)
 
 
+class CLUTRR(StoredDataset):
+    r"""What are two persons of a family to each other? The graphs of the stories of
+    `"CLUTRR: A Diagnostic Benchmark for Inductive Reasoning from Text"
+    <https://aclanthology.org/D19-1458>`_: chains of 2 and 3 relations to learn from, of
+    2 to 10 to be tested on.
+
+    The test split is that of the archive, all files of it. Of the training file, the
+    chains with some of the sequences of three relations are for validation, as no
+    sequence of three or more relations of the test split is in the training file. They
+    may be lengthened, so that what is learnt of short chains can be judged on long
+    ones without the test split: one of their relations is replaced by two which, in a
+    training chain of two, amount to it, and so on.
+
+    Args:
+        root (str): Folder of the dataset; the archive may also lie in the folder
+            `clutrr` of the shared data. It is not unpacked.
+        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
+        representation (str): `"graph"`, persons and the relations that are told;
+            `"both-ways"`, with each edge also in the other direction, its type marked
+            as reversed; or `"sequence"`, the relations in the order of the chain.
+            (default: `"graph"`)
+        val_fraction (float): Share of the sequences of three relations for validation.
+            (default: `0.15`)
+        val_length (int): Validation chains have from 3 to so many relations, 10 at
+            most; with 3 they are as in the file. (default: `10`)
+        seed (int): Seed of the choice and of the lengthening, not negative.
+            (default: `0`)
+        **kwargs (optional): Additional arguments of
+            :class:`~pyg_relational.datasets.StoredDataset`.
+
+    Shapes:
+        - **x:** `[n, 3]` whether a person is the first of the question, the second, or
+          neither; with `"sequence"` `[L]` int64, numbers in `RELATIONS`
+        - **edge_index:** `[2, L]` from a person to the relative who is told (not
+          `"sequence"`)
+        - **edge_attr:** `[L, 20]` what the relative is, one-hot in the order of
+          `RELATIONS`; with `"both-ways"` `[2 L, 40]`, reversed types behind the others
+        - **edge_label_index:** `[2, 1]` the two persons of the question (not
+          `"sequence"`)
+        - **y:** `[1]` what the second is to the first, number in `RELATIONS`
+        - **question_length:** `[1]` number of relations in the chain, less 2
+        - **question_range:** `[1]` 0 for chains as long as those of training, else 1
+    """
+
+    task = "classification"
+    kind = "pair"
+    ANSWERS = RELATIONS
+    RELATIONS = RELATIONS
+    num_answers = len(ANSWERS)
+    # Groups named by numbers: what they count.
+    AXES: ClassVar = {"length": "relations in the chain"}
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        representation: str = "graph",
+        val_fraction: float = 0.15,
+        val_length: int = LENGTHS[-1],
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.representation = check_name(
+            "representation", representation, REPRESENTATIONS
+        )
+        self.val_fraction = check_fraction("val_fraction", val_fraction)
+        self.val_length = check_int("val_length", val_length, TRAIN_LENGTH, LENGTHS[-1])
+        self.seed = check_int("seed", seed, 0)
+        super().__init__(root, split, **kwargs)
+
+    @property
+    def raw_files(self) -> tuple[RawFile, ...]:
+        return (RawFile(FILE, URL, SHA256, "clutrr"),)
+
+    @staticmethod
+    def metric_groups() -> dict[str, tuple[str, ...]]:
+        return {
+            "length": tuple(str(length) for length in LENGTHS),
+            "range": ("2 to 3", "4 to 10"),
+        }
+
+    def _name(self) -> str:
+        chosen = ""
+        if self.split != "test":
+            chosen = f"-val{self.val_fraction!r}-seed{self.seed}"
+        if self.split == "val":
+            chosen += f"-length{self.val_length}"
+        return f"{self.split}-{self.representation}{chosen}"
+
+    def generate(self) -> tuple[Data, Slices]:
+        make = sequence_rows if self.representation == "sequence" else graph_rows
+        rows, counts = make(self._chains())
+        if self.representation == "both-ways":
+            rows, counts = with_reversed_edges(rows, counts)
+        return collate_ragged(rows, counts)
+
+    def _chains(self) -> list[Chain]:
+        path = self.raw_paths[0]
+        if self.split == "test":
+            tables = [read_chains(path, f"1.{n}_test.csv") for n in LENGTHS]
+            return [chain for table in tables for chain in table]
+        rng = np.random.default_rng(self.seed)
+        chains = read_chains(path, TRAIN_FILE)
+        train, val = split_chains(chains, self.val_fraction, rng)
+        if not val:
+            raise ValueError(
+                f"Expected sequences for validation in {TRAIN_FILE}, got none with "
+                f"`val_fraction` {self.val_fraction}; choose a larger one."
+            )
+        if self.split == "train":
+            return train
+        pairs = composed_pairs(train)
+        lengths = rng.integers(TRAIN_LENGTH, self.val_length + 1, len(val)).tolist()
+        return [
+            lengthened(chain, length, pairs, rng)
+            for chain, length in zip(val, lengths, strict=True)
+        ]
+
+
 def read_chains(path: str | Path, member: str) -> list[Chain]:
     """Reads a table of an archive; nothing is written anywhere."""
-    rows = csv.DictReader(io.StringIO(_read_member(Path(path), member), newline=""))
-    columns = rows.fieldnames or []
-    if missing := [name for name in COLUMNS if name not in columns]:
-        raise ValueError(
-            f"{member}: expected the columns {', '.join(COLUMNS)}; "
-            f"{', '.join(missing)} missing. Fetch the archive again."
-        )
-    chains = []
-    for number, row in _numbered(rows, member):
-        try:
-            chains.append(parse_chain(row))
-        except ValueError as error:
+    path = Path(path)
+    with open_zip(path) as archive:
+        check_members(archive, MAX_BYTES)
+        names = archive.namelist()
+        if member not in names:
             raise ValueError(
-                f"{member}, row {number}: {error}; fetch the archive again."
-            ) from error
-    if not chains:
-        raise ValueError(f"{member}: expected rows, found none.")
-    return chains
+                f"{path.name!r} has no member {member!r}, it holds "
+                f"{', '.join(sorted(names))}."
+            )
+        # A text that is not UTF-8 is damage, too.
+        text = archive.read(member).decode()
+    return parse_table(text, member, COLUMNS, parse_chain)
 
 
-def parse_chain(row: dict[str, Any]) -> Chain:
+def parse_chain(row: Mapping[str, str]) -> Chain:
     """Reads one row."""
     edges = tuple(_pair(edge, "story_edges") for edge in _list(row, "story_edges"))
     names = _list(row, "edge_types")
@@ -119,47 +238,6 @@ def parse_chain(row: dict[str, Any]) -> Chain:
     return Chain(edges, types, query, _relation("target", row["target"]))
 
 
-def _read_member(path: Path, member: str) -> str:
-    with open_zip(path) as archive:
-        names = archive.namelist()
-        for name in names:
-            _check_inside(path, name)
-        if member not in names:
-            raise ValueError(
-                f"{path.name!r} has no member {member!r}, it holds "
-                f"{', '.join(sorted(names))}."
-            )
-        size = archive.getinfo(member).file_size
-        if size > MAX_BYTES:
-            raise ValueError(
-                f"Expected {member!r} of {path.name!r} to have {MAX_BYTES} bytes "
-                f"at most, got {size}."
-            )
-        # A text that is not UTF-8 is damage, too.
-        return archive.read(member).decode()
-
-
-def _check_inside(path: Path, name: str) -> None:
-    """Refuses an archive made to write outside the folder it is unpacked into."""
-    pure = PurePosixPath(name.replace("\\", "/"))
-    if pure.is_absolute() or ".." in pure.parts or ":" in name:
-        raise ValueError(
-            f"{path.name!r} holds {name!r}, a path that leads out of the archive: it "
-            "is not what was published, fetch it again."
-        )
-
-
-def _numbered(
-    rows: Iterable[dict[str, Any]], member: str
-) -> Iterator[tuple[int, dict[str, Any]]]:
-    number = 0
-    try:
-        for number, row in enumerate(rows, 1):
-            yield number, row
-    except csv.Error as error:
-        raise ValueError(f"{member}, after row {number}: {error}.") from error
-
-
 def _leads(edges: tuple[Pair, ...], query: Pair) -> bool:
     """Whether a way along the edges leads from the first person to the second."""
     reached = {query[0]}
@@ -172,8 +250,8 @@ def _relation(column: str, name: Any) -> int:
     return RELATIONS.index(check_name(f"relation in {column!r}:", name, RELATIONS))
 
 
-def _literal(row: dict[str, Any], column: str) -> Any:
-    text = row.get(column) or ""
+def _literal(row: Mapping[str, str], column: str) -> Any:
+    text = row[column]
     try:
         return _evaluated(text)
     except (ValueError, SyntaxError, MemoryError, RecursionError) as error:
@@ -188,7 +266,7 @@ def _evaluated(text: str) -> Any:
     return ast.literal_eval(text)
 
 
-def _list(row: dict[str, Any], column: str) -> list[Any]:
+def _list(row: Mapping[str, str], column: str) -> list[Any]:
     value = _literal(row, column)
     if not isinstance(value, list):
         raise ValueError(f"expected {column!r} to be a list, got {str(value)[:60]!r}")
@@ -207,19 +285,14 @@ def _pair(value: Any, column: str) -> Pair:
     return value
 
 
-# Of two relations: all of them are needed to learn from.
-FACT_LENGTH = 2
-
-
 def split_chains(
     chains: Sequence[Chain], val_fraction: float, rng: np.random.Generator
 ) -> tuple[list[Chain], list[Chain]]:
     """Divides chains into training and validation by their sequences of relations.
 
     Sequences of two relations are all for training."""
-    longer = sorted({c.types for c in chains if len(c.types) > FACT_LENGTH})
-    order = rng.permutation(len(longer))
-    held = {longer[k] for k in order[: round(val_fraction * len(longer))]}
+    longer = (c.types for c in chains if len(c.types) > FACT_LENGTH)
+    held = held_out(longer, val_fraction, rng)
     train = [c for c in chains if c.types not in held]
     return train, [c for c in chains if c.types in held]
 
@@ -255,178 +328,8 @@ def lengthened(
     return Chain(edges, tuple(types), (0, len(types)), chain.target)
 
 
-SPLITS = ("train", "val", "test")
-REPRESENTATIONS = ("graph", "both-ways", "sequence")
-# Part of every file name: raise it whenever the stored content changes.
-FORMAT_VERSION = 1
-FOLDER = "clutrr"
-FILE = "data_089907f8.zip"
-URL = f"https://raw.githubusercontent.com/uclnlp/ctp/master/data/clutrr-emnlp/{FILE}"
-SHA256 = "6b1ca22a4a48710124f15c848494db3c355373f931a6d4e09fea10b5cb569334"
-TRAIN_FILE = "1.2,1.3_train.csv"
-LENGTHS = range(2, 11)
-TRAIN_LENGTH = 3
-
-
-class CLUTRR(InMemoryDataset):
-    r"""What are two persons of a family to each other? The graphs of the stories of
-    `"CLUTRR: A Diagnostic Benchmark for Inductive Reasoning from Text"
-    <https://aclanthology.org/D19-1458>`_: chains of 2 and 3 relations to learn from, of
-    2 to 10 to be tested on.
-
-    The test split is that of the archive, all files of it. Of the training file, the
-    chains with some of the sequences of three relations are for validation, as no
-    sequence of three or more relations of the test split is in the training file. They
-    may be lengthened, so that what is learnt of short chains can be judged on long
-    ones without the test split: one of their relations is replaced by two which, in a
-    training chain of two, amount to it, and so on.
-
-    Args:
-        root (str): Folder of the dataset; files go to `root/raw` and
-            `root/processed`. The archive in the folder `clutrr` of the one that the
-            environment variable `PYG_RELATIONAL_DATA` names is read there. It is not
-            unpacked.
-        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
-        representation (str): `"graph"`, persons and the relations that are told;
-            `"both-ways"`, with each edge also in the other direction, its type marked
-            as reversed; or `"sequence"`, the relations in the order of the chain.
-            (default: `"graph"`)
-        val_fraction (float): Share of the sequences of three relations for validation.
-            (default: `0.15`)
-        val_length (int): Validation chains have from 3 to so many relations, 10 at
-            most; with 3 they are as in the file. (default: `10`)
-        seed (int): Seed of the choice and of the lengthening, not negative.
-            (default: `0`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the chains for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Make the stored file again. (default: `False`)
-
-    Shapes:
-        - **x:** `[n, 3]` whether a person is the first of the question, the second, or
-          neither; with `"sequence"` `[L]` int64, numbers in `RELATIONS`
-        - **edge_index:** `[2, L]` from a person to the relative who is told (not
-          `"sequence"`)
-        - **edge_attr:** `[L, 20]` what the relative is, one-hot in the order of
-          `RELATIONS`; with `"both-ways"` `[2 L, 40]`, reversed types behind the others
-        - **edge_label_index:** `[2, 1]` the two persons of the question (not
-          `"sequence"`)
-        - **y:** `[1]` what the second is to the first, number in `RELATIONS`
-        - **question_length:** `[1]` number of relations in the chain, less 2
-        - **question_range:** `[1]` 0 for chains as long as those of training, else 1
-
-    Raises:
-        OSError: The archive has to be fetched and cannot be, or `root` cannot be
-            written.
-        TypeError: A number is of another type.
-        ValueError: A name is unknown, a number is out of range, or the archive is
-            damaged or a row of it is wrong; file and row are named.
-    """
-
-    task = "classification"
-    kind = "pair"
-    ANSWERS = RELATIONS
-    RELATIONS = RELATIONS
-    num_answers = len(ANSWERS)
-    # Groups named by numbers: what they count.
-    AXES: ClassVar = {"length": "relations in the chain"}
-
-    def __init__(
-        self,
-        root: str,
-        split: str = "train",
-        representation: str = "graph",
-        val_fraction: float = 0.15,
-        val_length: int = LENGTHS[-1],
-        seed: int = 0,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
-    ) -> None:
-        self.split = check_name("split", split, SPLITS)
-        self.representation = check_name(
-            "representation", representation, REPRESENTATIONS
-        )
-        self.val_fraction = _checked_fraction(val_fraction)
-        self.val_length = check_int("val_length", val_length, TRAIN_LENGTH, LENGTHS[-1])
-        self.seed = check_int("seed", seed, 0)
-        super().__init__(str(root), transform, pre_transform, pre_filter)
-        load_stored(self, self._generate, force_reload=force_reload)
-
-    @property
-    def raw_dir(self) -> str:
-        return raw_folder(self.root, FILE, FOLDER)
-
-    @property
-    def raw_file_names(self) -> str:
-        return FILE
-
-    @property
-    def processed_file_names(self) -> str:
-        chosen = ""
-        if self.split != "test":
-            chosen = f"-val{self.val_fraction!r}-seed{self.seed}"
-        if self.split == "val":
-            chosen += f"-length{self.val_length}"
-        name = f"{self.split}-{self.representation}{chosen}-v{FORMAT_VERSION}"
-        return stored_name(self, name)
-
-    @property
-    def has_download(self) -> bool:
-        # PyG would fetch the archive even where the chains are stored.
-        return False
-
-    @staticmethod
-    def metric_groups() -> dict[str, tuple[str, ...]]:
-        """Returns the groups by which answers are scored, with their names."""
-        return {
-            "length": tuple(str(length) for length in LENGTHS),
-            "range": ("2 to 3", "4 to 10"),
-        }
-
-    def download(self) -> None:
-        """Fetches the archive."""
-        fetch_raw(URL, Path(self.raw_dir, FILE), SHA256)
-
-    def _generate(self) -> dict[str, Any]:
-        self._download()
-        make = sequence_rows if self.representation == "sequence" else graph_rows
-        rows, counts = make(self._chains())
-        if self.representation == "both-ways":
-            rows, counts = with_reversed_edges(rows, counts)
-        return stored_content(self, *collate_ragged(rows, counts))
-
-    def _chains(self) -> list[Chain]:
-        path = self.raw_paths[0]
-        if self.split == "test":
-            tables = [read_chains(path, f"1.{n}_test.csv") for n in LENGTHS]
-            return [chain for table in tables for chain in table]
-        rng = np.random.default_rng(self.seed)
-        chains = read_chains(path, TRAIN_FILE)
-        train, val = split_chains(chains, self.val_fraction, rng)
-        if not val:
-            raise ValueError(
-                f"Expected sequences for validation in {TRAIN_FILE}, got none with "
-                f"`val_fraction` {self.val_fraction}; choose a larger one."
-            )
-        if self.split == "train":
-            return train
-        pairs = composed_pairs(train)
-        lengths = rng.integers(TRAIN_LENGTH, self.val_length + 1, len(val)).tolist()
-        return [
-            lengthened(chain, length, pairs, rng)
-            for chain, length in zip(val, lengths, strict=True)
-        ]
-
-
-def graph_rows(
-    chains: Sequence[Chain],
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Returns the attributes of chains as graphs, one after the other, and their
-    counts."""
+def graph_rows(chains: Sequence[Chain]) -> tuple[Rows, Counts]:
+    """Returns the attributes of chains as graphs."""
     rows, counts = sequence_rows(chains)
     nodes = torch.tensor([chain.num_nodes for chain in chains])
     query = torch.tensor([chain.query for chain in chains])
@@ -434,8 +337,8 @@ def graph_rows(
     mark = torch.full((int(nodes.sum()),), 2)
     mark[start + query[:, 0]] = 0
     mark[start + query[:, 1]] = 1
-    types = rows.pop("x")
     edges = [edge for chain in chains for edge in chain.edges]
+    types, length = rows.pop("x"), counts["x"]
     rows |= {
         "x": one_hot(mark, 3).float(),
         "edge_index": torch.tensor(edges).t().contiguous(),
@@ -443,30 +346,22 @@ def graph_rows(
         # [B, 2] -> [2, B]
         "edge_label_index": query.t().contiguous(),
     }
-    length, one_each = counts.pop("x"), counts["y"]
-    counts |= {"x": nodes, "edge_index": length, "edge_attr": length}
-    return rows, {**counts, "edge_label_index": one_each}
+    return rows, {"x": nodes, "edge_index": length, "edge_attr": length}
 
 
-def sequence_rows(
-    chains: Sequence[Chain],
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Returns the relations of chains, one after the other, and their counts."""
+def sequence_rows(chains: Sequence[Chain]) -> tuple[Rows, Counts]:
+    """Returns the attributes of chains as sequences of relations."""
     length = torch.tensor([len(chain.types) for chain in chains])
-    one_each = torch.ones(len(chains), dtype=torch.long)
     rows = {
         "x": torch.tensor([relation for chain in chains for relation in chain.types]),
         "y": torch.tensor([chain.target for chain in chains]),
         "question_length": length - LENGTHS[0],
         "question_range": (length > TRAIN_LENGTH).long(),
     }
-    counts = dict.fromkeys(("y", "question_length", "question_range"), one_each)
-    return rows, {"x": length, **counts}
+    return rows, {"x": length}
 
 
-def with_reversed_edges(
-    rows: dict[str, Tensor], counts: dict[str, Tensor]
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
+def with_reversed_edges(rows: Rows, counts: Counts) -> tuple[Rows, Counts]:
     """Adds each edge in the other direction; its type follows those of edges as
     told."""
     edges, told = rows["edge_index"], rows["edge_attr"]
@@ -477,13 +372,3 @@ def with_reversed_edges(
     attr = torch.stack([forward, backward], dim=1).flatten(0, 1)
     twice = {name: 2 * counts[name] for name in ("edge_index", "edge_attr")}
     return {**rows, "edge_index": both, "edge_attr": attr}, {**counts, **twice}
-
-
-def _checked_fraction(value: float) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"Expected `val_fraction` to be a number, got {value!r}.")
-    if not 0 < value < 1:
-        raise ValueError(
-            f"Expected `val_fraction` to be above 0 and below 1, got {value!r}."
-        )
-    return float(value)

@@ -1,6 +1,6 @@
 """Relations between two handwritten digits."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,6 +11,7 @@ from torch_geometric.data import Data, Dataset
 
 from pyg_relational._checks import check_int, check_name
 from pyg_relational._extras import require
+from pyg_relational.datasets.base import SPLITS, Transform, split_size
 from pyg_relational.datasets.embedding_cache import EmbeddingCache
 from pyg_relational.encoders.images import (
     EfficientNetLite0,
@@ -20,9 +21,13 @@ from pyg_relational.encoders.images import (
     weights_key,
 )
 
-# Pictures of single digits as scikit-learn's digits are: 8 x 8 counts of ink.
-
-
+# Rows of scikit-learn's file; each part begins with a new form.
+ROWS = {"train": (0, 1157), "val": (1157, 1415), "test": (1415, 1797)}
+REPRESENTATIONS = ("features", "pixels", "images")
+RELATIONS = ("same", "one more", "one less", "larger", "smaller")
+# What features are: feature maps of these stages, of digits scaled to this side.
+STAGES, SIDE, GRID = (3, 4), 32, 4
+# Pictures of single digits are 8 x 8 counts of ink, as scikit-learn's are.
 CELLS = 8
 # A count of 4 x 4 points, ink or none.
 LEVELS = 16
@@ -48,7 +53,7 @@ def digit_from_image(image: Tensor, name: str = "image") -> Tensor:
             f"from that of its edge, at least {MIN_CONTRAST:.0f} is expected. Take a "
             "picture of one digit on plain paper."
         )
-    points = _square(_cut(ink / contrast))
+    points = _square(ink / contrast)
     # [32, 32] -> [8, 4, 8, 4] -> [8, 8]
     cells = (points > 0.5).view(CELLS, 4, CELLS, 4).sum(dim=(1, 3))
     return cells.to(torch.uint8)
@@ -60,17 +65,12 @@ def digit_pixels(digits: Tensor | np.ndarray) -> Tensor:
     return values.round().to(torch.uint8).unsqueeze(1)
 
 
-def _cut(ink: Tensor) -> Tensor:
-    """The part of a picture `[H, W]` that has ink."""
+def _square(ink: Tensor) -> Tensor:
+    """What of a picture `[H, W]` has ink, in the middle of 32 x 32 points, in the shape
+    it has."""
     rows = (ink > 0.5).any(dim=1).nonzero()
     columns = (ink > 0.5).any(dim=0).nonzero()
-    top, bottom = int(rows[0]), int(rows[-1])
-    left, right = int(columns[0]), int(columns[-1])
-    return ink[top : bottom + 1, left : right + 1]
-
-
-def _square(ink: Tensor) -> Tensor:
-    """Ink in the middle of 32 x 32 points, in the shape it has."""
+    ink = ink[int(rows[0]) : int(rows[-1]) + 1, int(columns[0]) : int(columns[-1]) + 1]
     side = 4 * CELLS
     scale = side / max(ink.shape)
     height, width = (max(1, round(length * scale)) for length in ink.shape)
@@ -79,14 +79,6 @@ def _square(ink: Tensor) -> Tensor:
     top, left = (side - height) // 2, (side - width) // 2
     points[top : top + height, left : left + width] = scaled
     return points
-
-
-# Rows of scikit-learn's file; each part begins with a new form.
-SPLITS = {"train": (0, 1157), "val": (1157, 1415), "test": (1415, 1797)}
-REPRESENTATIONS = ("features", "pixels", "images")
-RELATIONS = ("same", "one more", "one less", "larger", "smaller")
-# What features are: feature maps of these stages, of digits scaled to this side.
-STAGES, SIDE, GRID = (3, 4), 32, 4
 
 
 class DigitRelations(Dataset):
@@ -116,7 +108,7 @@ class DigitRelations(Dataset):
     Shapes:
         - **x:** the two images: `[2, 960]` features or `[2, 64]` pixels, in standard
           deviations from the mean of the training digits; or `[2, 1, 8, 8]` uint8
-        - **edge_index:** `[2, 1]` from the first to the second
+        - **edge_label_index:** `[2, 1]` from the first to the second
         - **y:** `[1]` index into `ANSWERS`
         - **question_relation:** `[1]` the same, by which answers are scored
         - **digits:** `[2]` the digits
@@ -143,21 +135,19 @@ class DigitRelations(Dataset):
         num_val: int = 2000,
         num_test: int = 5000,
         seed: int = 0,
-        transform: Callable[[Data], Data] | None = None,
+        transform: Transform | None = None,
     ) -> None:
-        sizes = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
-        for argument, size in sizes.items():
-            check_int(argument, size, 1)
-        self.split = check_name("split", split, tuple(SPLITS))
+        size = split_size(split, num_train, num_val, num_test)
+        self.split = split
         self.representation = check_name(
             "representation", representation, REPRESENTATIONS
         )
         self.seed = check_int("seed", seed, 0)
         super().__init__(str(root), transform)
-        start, end = SPLITS[split]
+        start, end = ROWS[split]
         digits, labels = load_digits()
-        rng = np.random.default_rng([seed, list(SPLITS).index(split)])
-        rows, relation = sample_pairs(labels[start:end], sizes[f"num_{split}"], rng)
+        rng = np.random.default_rng([seed, SPLITS.index(split)])
+        rows, relation = sample_pairs(labels[start:end], size, rng)
         self.pairs = torch.from_numpy(rows + start)
         self.y = torch.from_numpy(relation)
         self.labels = torch.from_numpy(labels)
@@ -172,7 +162,7 @@ class DigitRelations(Dataset):
         pair, y = self.pairs[idx], self.y[idx : idx + 1]
         return Data(
             x=self.table[pair],
-            edge_index=torch.tensor([[0], [1]]),
+            edge_label_index=torch.tensor([[0], [1]]),
             y=y,
             question_relation=y,
             digits=self.labels[pair],
@@ -212,7 +202,7 @@ class DigitRelations(Dataset):
         seen = torch.stack(own)
         return Data(
             x=_rows(seen.numpy(), root, representation),
-            edge_index=torch.tensor([[0], [1]]),
+            edge_label_index=torch.tensor([[0], [1]]),
             y=torch.zeros(1, dtype=torch.long),
             seen=seen,
         )
@@ -261,7 +251,7 @@ def _rows(digits: np.ndarray, root: str, representation: str) -> Tensor:
     if representation == "images":
         return digit_pixels(digits)
     encode = _features if representation == "features" else _pixels
-    training = load_digits()[0][slice(*SPLITS["train"])]
+    training = load_digits()[0][slice(*ROWS["train"])]
     both = encode(np.concatenate([training, digits]), root)
     known, rows = both[: len(training)], both[len(training) :]
     deviation = known.std(dim=0, correction=0)

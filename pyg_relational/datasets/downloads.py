@@ -1,6 +1,7 @@
 """Downloads that are tried again, continue where they broke, and have a limit."""
 
 import errno
+import gzip
 import hashlib
 import http.client
 import json
@@ -13,14 +14,14 @@ import urllib.error
 import urllib.request
 import zipfile
 import zlib
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from importlib.util import find_spec
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from pyg_relational._files import alone
+from pyg_relational._files import alone, write_atomic
 
 # Of what a compressed file of a dataset holds; the largest one in use has 0.2 GB.
 MAX_UNPACKED_BYTES = 2**31
@@ -353,6 +354,42 @@ def raw_folder(root: str, file_name: str, subfolder: str = "") -> str:
     if shared and Path(shared, subfolder, file_name).is_file():
         return str(Path(shared, subfolder))
     return str(Path(root, "raw"))
+
+
+@dataclass(frozen=True)
+class RawFile:
+    """A file that a dataset is made of and that can be fetched.
+
+    Args:
+        name (str): Its name.
+        url (str): Where it can be fetched.
+        sha256 (str, optional): Of what it holds.
+        folder (str): Where it lies in the folder that `PYG_RELATIONAL_DATA` names.
+        read (Callable, optional): Checks what was fetched and returns what is stored of
+            it, compressed by gzip.
+    """
+
+    name: str
+    url: str
+    sha256: str | None = None
+    folder: str = ""
+    read: Callable[[Path], bytes] | None = None
+
+    def path(self, root: str) -> Path:
+        """Returns where the file is, or is fetched to, for a dataset in `root`."""
+        return Path(raw_folder(root, self.name, self.folder), self.name)
+
+    def fetch(self, path: Path) -> None:
+        """Fetches the file."""
+        if self.read is None:
+            fetch_raw(self.url, path, self.sha256)
+            return
+        plain = fetch_raw(self.url, path.with_suffix(""), self.sha256)
+        try:
+            content = gzip.compress(self.read(plain), mtime=0)
+            write_atomic(path, lambda partial: partial.write_bytes(content))
+        finally:
+            plain.unlink(missing_ok=True)
 
 
 def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:

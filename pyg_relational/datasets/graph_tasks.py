@@ -1,27 +1,24 @@
 """Graph tasks of any size: shortest path, sorting, breadth-first search, components."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 
 from pyg_relational._checks import check_int, check_name
 from pyg_relational.datasets.base import (
+    SPLITS,
+    Slices,
+    StoredDataset,
     collate_ragged,
-    load_stored,
-    stored_content,
-    stored_name,
+    split_size,
 )
 
 if TYPE_CHECKING:
     import networkx as nx
-
-
-# Graphs of any size for the graph tasks, and what is to be said about them.
-
 
 Array = NDArray[np.int64]
 # Edges of a node that are shorter than the radius, on average; those of the spanning
@@ -189,12 +186,7 @@ TASKS = {
 }
 
 
-SPLITS = ("train", "val", "test")
-# Part of every file name: raise it whenever the generated content changes.
-FORMAT_VERSION = 1
-
-
-class GraphTasks(InMemoryDataset):
+class GraphTasks(StoredDataset):
     r"""Four questions about graphs whose answers are told by an algorithm, for
     training on small graphs and testing on larger ones, after the demonstrations of
     `"Relational inductive biases, deep learning, and graph networks"
@@ -227,12 +219,8 @@ class GraphTasks(InMemoryDataset):
         num_val (int): Graphs in the validation split. (default: `500`)
         num_test (int): Graphs in the test split. (default: `500`)
         seed (int): Seed of all random streams, not negative. (default: `0`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the samples for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Generate again. (default: `False`)
+        **kwargs (optional): Additional arguments of
+            :class:`~pyg_relational.datasets.StoredDataset`.
 
     Shapes:
         - **x:** `[N, F]`: marks of start and end (2), number (1), mark of the start
@@ -243,11 +231,6 @@ class GraphTasks(InMemoryDataset):
           `"breadth-first-search"`
         - **length:** `[1]` edges between what has to be related: those of the path, or
           to the node that is farthest from a mark; 1 with `"sorting"`
-
-    Raises:
-        OSError: The samples have to be generated and `root` cannot be written.
-        TypeError: A number is not an integer.
-        ValueError: A name is unknown, or a number is out of range.
     """
 
     def __init__(
@@ -260,57 +243,41 @@ class GraphTasks(InMemoryDataset):
         num_val: int = 500,
         num_test: int = 500,
         seed: int = 0,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
+        **kwargs: Any,
     ) -> None:
         self.name = check_name("name", name, tuple(TASKS))
-        self.split = check_name("split", split, SPLITS)
-        sizes = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
-        for argument, size in sizes.items():
-            check_int(argument, size, 1)
-        self.num_samples = sizes[f"num_{split}"]
+        self.num_samples = split_size(split, num_train, num_val, num_test)
         self.node_range = _node_range(num_nodes)
         self.seed = check_int("seed", seed, 0)
-        super().__init__(str(root), transform, pre_transform, pre_filter)
-        load_stored(self, self._generate, force_reload=force_reload)
+        super().__init__(root, split, **kwargs)
 
-    @property
-    def processed_file_names(self) -> str:
+    def _name(self) -> str:
         low, high = self.node_range
-        name = (
+        return (
             f"{self.split}-{self.name}-samples{self.num_samples}-nodes{low}to{high}"
-            f"-seed{self.seed}-v{FORMAT_VERSION}"
+            f"-seed{self.seed}"
         )
-        return stored_name(self, name)
 
-    def _generate(self) -> dict[str, Any]:
+    def generate(self) -> tuple[Data, Slices]:
         place = (list(TASKS).index(self.name), SPLITS.index(self.split))
         rng = np.random.default_rng([self.seed, *place, *self.node_range])
         numbers = rng.integers(*self.node_range, self.num_samples, endpoint=True)
-        make = TASKS[self.name]
-        samples = [make(int(number), rng) for number in numbers]
-        return stored_content(self, *_collate(samples))
-
-
-def _collate(samples: list[GraphSample]) -> tuple[Data, dict[str, torch.Tensor]]:
-    """All samples one after the other."""
-    rows = {
-        "x": torch.from_numpy(np.concatenate([s.x for s in samples])),
-        "y": torch.from_numpy(np.concatenate([s.y for s in samples])),
-        "length": torch.tensor([s.length for s in samples]),
-    }
-    counts = {
-        "x": torch.tensor([len(s.x) for s in samples]),
-        "y": torch.tensor([len(s.y) for s in samples]),
-        "length": torch.ones(len(samples), dtype=torch.long),
-    }
-    edges = [s.edge_index for s in samples if s.edge_index is not None]
-    if edges:
-        rows["edge_index"] = torch.from_numpy(np.concatenate(edges, axis=1))
-        counts["edge_index"] = torch.tensor([e.shape[1] for e in edges])
-    return collate_ragged(rows, counts)
+        samples = [TASKS[self.name](int(number), rng) for number in numbers]
+        rows = {
+            "x": torch.from_numpy(np.concatenate([s.x for s in samples])),
+            "y": torch.from_numpy(np.concatenate([s.y for s in samples])),
+            "length": torch.tensor([s.length for s in samples]),
+        }
+        counts = {
+            "x": torch.tensor([len(s.x) for s in samples]),
+            "y": torch.tensor([len(s.y) for s in samples]),
+            "length": torch.ones(len(samples), dtype=torch.long),
+        }
+        edges = [s.edge_index for s in samples if s.edge_index is not None]
+        if edges:
+            rows["edge_index"] = torch.from_numpy(np.concatenate(edges, axis=1))
+            counts["edge_index"] = torch.tensor([e.shape[1] for e in edges])
+        return collate_ragged(rows, counts)
 
 
 def _node_range(num_nodes: int | Sequence[int]) -> tuple[int, int]:

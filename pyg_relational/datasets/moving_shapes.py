@@ -5,31 +5,33 @@ and C of the question "did A touch B before C?", the others are bystanders. All 
 after the last one of a scene are padding.
 """
 
-from collections.abc import Callable
 from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 
-from pyg_relational._checks import check_int, check_name
-from pyg_relational.data.temporal import TemporalGraph
+from pyg_relational._checks import check_bool, check_int
+from pyg_relational.data.temporal import TemporalGraph, frame_distances
 from pyg_relational.datasets.base import (
+    SPLITS,
+    Slices,
+    StoredDataset,
     collate_ragged,
-    load_stored,
-    stored_content,
-    stored_name,
+    split_size,
 )
-
-# Moving shapes: motions, scenes whose answer is known, and their tensors.
-
 
 COLOURS = ("red", "green", "blue", "orange", "grey", "yellow", "purple", "cyan")
 SHAPES = ("circle", "square")
 ANSWERS = ("no", "yes")
 ASKED = 3
+MIN_OBJECTS, MAX_OBJECTS = ASKED, len(COLOURS)
+# With fewer or more frames, hardly any motions have one touch of each.
+MIN_FRAMES, MAX_FRAMES = 6, 64
+# The columns of `x` that hold the position.
+POSITION = (13, 14)
 # Centres stay within [-1, 1]; two objects touch below this distance of their centres.
 TOUCH_DISTANCE = 0.3
 # Per frame: uniform in between.
@@ -261,17 +263,7 @@ def _distances(motions: FloatArray) -> FloatArray:
     return np.sqrt((offset**2).sum(axis=-1))
 
 
-SPLITS = ("train", "val", "test")
-MIN_OBJECTS, MAX_OBJECTS = ASKED, len(COLOURS)
-# With fewer or more frames, hardly any motions have one touch of each.
-MIN_FRAMES, MAX_FRAMES = 6, 64
-# The columns of `x` that hold the position.
-POSITION = (13, 14)
-# Part of every file name: raise it whenever the generated content changes.
-FORMAT_VERSION = 1
-
-
-class MovingShapes(InMemoryDataset):
+class MovingShapes(StoredDataset):
     r"""Moving shapes: did A touch B before C?
 
     Circles and squares of different colours move straight on and bounce off the walls
@@ -308,12 +300,8 @@ class MovingShapes(InMemoryDataset):
             units of `TOUCH_DISTANCE`, see
             :class:`~pyg_relational.transforms.FrameDistances`. (default: `False`)
         seed (int): Seed of all random streams, not negative. (default: `0`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the samples for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Generate again. (default: `False`)
+        **kwargs (optional): Additional arguments of
+            :class:`~pyg_relational.datasets.StoredDataset`.
 
     Shapes:
         - **x:** `[N, T, 15]` colour one-hot (8), shape one-hot (2), whether it is A, B
@@ -328,12 +316,6 @@ class MovingShapes(InMemoryDataset):
           scene before an ablation changed it
         - **question_objects:** `[1]` number of objects - 3: scores are reported for
           each number
-
-    Raises:
-        OSError: The samples have to be generated and `root` cannot be written.
-        TypeError: A size or the seed is not an integer, `space`, `time` or
-            `distance` is not a bool.
-        ValueError: The split is unknown, or a size or the seed is out of range.
     """
 
     task = "classification"
@@ -360,44 +342,31 @@ class MovingShapes(InMemoryDataset):
         time: bool = True,
         distance: bool = False,
         seed: int = 0,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
+        **kwargs: Any,
     ) -> None:
-        sizes = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
-        for argument, size in sizes.items():
-            check_int(argument, size, 1)
-        flags = {"space": space, "time": time, "distance": distance}
-        for argument, value in flags.items():
-            if not isinstance(value, bool):
-                raise TypeError(f"Expected `{argument}` to be a bool, got {value!r}.")
-        self.split = check_name("split", split, SPLITS)
-        self.num_samples = sizes[f"num_{split}"]
+        self.num_samples = split_size(split, num_train, num_val, num_test)
         check_int("min_objects", min_objects, MIN_OBJECTS, MAX_OBJECTS)
         check_int("max_objects", max_objects, min_objects, MAX_OBJECTS)
         check_int("min_frames", min_frames, MIN_FRAMES, MAX_FRAMES)
         check_int("max_frames", max_frames, min_frames, MAX_FRAMES)
         self.objects, self.frames = (min_objects, max_objects), (min_frames, max_frames)
-        self.space, self.time = space, time
+        self.space = check_bool("space", space)
+        self.time = check_bool("time", time)
+        self.distance = check_bool("distance", distance)
         self.seed = check_int("seed", seed, 0)
-        self.distance = distance
-        super().__init__(str(root), transform, pre_transform, pre_filter)
-        load_stored(self, self._generate, force_reload=force_reload)
+        super().__init__(root, split, **kwargs)
 
-    @property
-    def processed_file_names(self) -> str:
+    def _name(self) -> str:
         kept = "-".join(
             name for name in ("space", "time", "distance") if getattr(self, name)
         )
         objects, frames = (
             f"{low}to{high}" for low, high in (self.objects, self.frames)
         )
-        name = (
+        return (
             f"{self.split}-{kept or 'neither'}-samples{self.num_samples}"
-            f"-objects{objects}-frames{frames}-seed{self.seed}-v{FORMAT_VERSION}"
+            f"-objects{objects}-frames{frames}-seed{self.seed}"
         )
-        return stored_name(self, name)
 
     @staticmethod
     def metric_groups() -> dict[str, tuple[str, ...]]:
@@ -438,7 +407,7 @@ class MovingShapes(InMemoryDataset):
         marked[data.asked[0, 1:], data.touch_frame[0]] = True
         return marked, "A touches B, or C"
 
-    def _generate(self) -> dict[str, Any]:
+    def generate(self) -> tuple[Data, Slices]:
         stream = [self.seed, SPLITS.index(self.split)]
         rng = np.random.default_rng(stream)
         count = self.num_samples
@@ -465,21 +434,22 @@ class MovingShapes(InMemoryDataset):
         counts |= dict.fromkeys(("y", "touch_frame"), counts["u"])
         if self.distance:
             _add_distances(rows, counts)
-        return stored_content(self, *collate_ragged(rows, counts, None, TemporalGraph))
+        return collate_ragged(rows, counts, data_class=TemporalGraph)
 
 
 def _add_distances(rows: dict[str, Tensor], counts: dict[str, Tensor]) -> None:
     """Adds the edges of all samples, numbered within each."""
-    # Transforms of other datasets import datasets.
-    from pyg_relational.transforms import FrameDistances
-
     objects = counts["node_id"]
     sample = torch.arange(objects.numel()).repeat_interleave(objects)
     parts = ("x_steps", "mask_steps", "num_frames", "node_id")
     whole = TemporalGraph(**{name: rows[name] for name in parts}, batch=sample)
-    whole = FrameDistances(POSITION, TOUCH_DISTANCE)(whole)
-    edges = sample[whole.edge_index[0]].bincount(minlength=objects.numel())
+    edges, edge_time, edge_attr = frame_distances(whole, POSITION, TOUCH_DISTANCE)
+    owner = sample[edges[0]]
     first = objects.cumsum(0) - objects
-    rows["edge_index"] = whole.edge_index - first[sample[whole.edge_index[0]]]
-    rows |= {"edge_time": whole.edge_time, "edge_attr": whole.edge_attr}
-    counts |= dict.fromkeys(("edge_index", "edge_time", "edge_attr"), edges)
+    rows |= {
+        "edge_index": edges - first[owner],
+        "edge_time": edge_time,
+        "edge_attr": edge_attr,
+    }
+    number = owner.bincount(minlength=objects.numel())
+    counts |= dict.fromkeys(("edge_index", "edge_time", "edge_attr"), number)

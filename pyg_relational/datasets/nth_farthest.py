@@ -1,6 +1,5 @@
 """The Nth-farthest dataset."""
 
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -8,24 +7,22 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 
-from pyg_relational._checks import check_int, check_name
+from pyg_relational._checks import check_bool, check_int, check_name
 from pyg_relational.datasets.base import (
+    SPLITS,
+    Slices,
+    StoredDataset,
     collate_stacked,
-    load_stored,
-    stored_content,
-    stored_name,
+    split_size,
 )
 
-SPLITS = ("train", "val", "test")
 ANSWERS = ("label", "row")
 MAX_VECTORS = 8
-# Part of every file name: raise it whenever the generated content changes.
-FORMAT_VERSION = 1
 
 
-class NthFarthest(InMemoryDataset):
+class NthFarthest(StoredDataset):
     r"""Nth farthest of `"Relational recurrent neural networks"
     <https://arxiv.org/abs/1806.01822>`_: which vector is the n-th farthest from
     vector m?
@@ -55,12 +52,8 @@ class NthFarthest(InMemoryDataset):
         distance (bool): Adds all ordered pairs as edges, with their distance: the
             relation is then an input and needs not be learned. (default: `False`)
         seed (int): Seed of all random streams, not negative. (default: `0`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the samples for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Generate again. (default: `False`)
+        **kwargs (optional): Additional arguments of
+            :class:`~pyg_relational.datasets.StoredDataset`.
 
     Shapes:
         - **x:** `[v, dim + 3 v]` vector, one-hot label, and the question, the same
@@ -71,11 +64,6 @@ class NthFarthest(InMemoryDataset):
           layers without `edge_index` (only with `distance`)
         - **edge_attr:** `[v * v, 1]` distance, in standard deviations from the usual
           one (only with `distance`)
-
-    Raises:
-        OSError: The samples have to be generated and `root` cannot be written.
-        TypeError: A size or the seed is not an integer, `distance` is not a bool.
-        ValueError: The split is unknown, or a size or the seed is out of range.
     """
 
     task = "classification"
@@ -93,41 +81,29 @@ class NthFarthest(InMemoryDataset):
         answer: str = "label",
         distance: bool = False,
         seed: int = 0,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
+        **kwargs: Any,
     ) -> None:
-        sizes = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
-        for argument, size in sizes.items():
-            check_int(argument, size, 1)
-        if not isinstance(distance, bool):
-            raise TypeError(f"Expected `distance` to be a bool, got {distance!r}.")
-        self.split = check_name("split", split, SPLITS)
-        self.num_samples = sizes[f"num_{split}"]
+        self.num_samples = split_size(split, num_train, num_val, num_test)
         self.num_vectors = check_int("num_vectors", num_vectors, 2, MAX_VECTORS)
         self.dim = check_int("dim", dim, 1)
         self.answer = check_name("answer", answer, ANSWERS)
-        self.distance = distance
+        self.distance = check_bool("distance", distance)
         self.seed = check_int("seed", seed, 0)
-        super().__init__(str(root), transform, pre_transform, pre_filter)
-        load_stored(self, self._generate, force_reload=force_reload)
+        super().__init__(root, split, **kwargs)
 
-    @property
-    def processed_file_names(self) -> str:
+    def _name(self) -> str:
         kind = f"{self.answer}-{'distance' if self.distance else 'plain'}"
-        name = (
+        return (
             f"{self.split}-{kind}-samples{self.num_samples}-vectors{self.num_vectors}"
-            f"-dim{self.dim}-seed{self.seed}-v{FORMAT_VERSION}"
+            f"-dim{self.dim}-seed{self.seed}"
         )
-        return stored_name(self, name)
 
     @staticmethod
     def metric_groups() -> dict[str, tuple[str, ...]]:
         """Returns the groups by which answers are scored: n, from 1 (farthest)."""
         return {"n": tuple(str(n) for n in range(1, MAX_VECTORS + 1))}
 
-    def _generate(self) -> dict[str, Any]:
+    def generate(self) -> tuple[Data, Slices]:
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
         count, size = self.num_samples, self.num_vectors
         vectors = rng.uniform(-1, 1, (count, size, self.dim))
@@ -152,7 +128,7 @@ class NthFarthest(InMemoryDataset):
             # [B, v, v] -> [B, v * v, 1], pairs in the order of edge_index
             flat = torch.from_numpy(standardised(distances, self.dim)).flatten(1)
             tensors["edge_attr"] = flat.float()[..., None]
-        return stored_content(self, *collate_stacked(tensors))
+        return collate_stacked(tensors)
 
 
 def pairwise_distances(vectors: NDArray[np.float64]) -> NDArray[np.float64]:

@@ -1,7 +1,6 @@
 """OGB's molecules."""
 
 import csv
-import gzip
 import importlib
 import os
 import shutil
@@ -12,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, redirect_stdout
 from functools import cache
 from importlib.util import find_spec
+from operator import itemgetter
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -25,12 +25,12 @@ from tqdm import tqdm
 
 from pyg_relational._checks import check_name
 from pyg_relational.datasets.downloads import DATA_VARIABLE, fetch_raw, gunzip, unzip
+from pyg_relational.datasets.tables import parse_table
 
-# The folder of one of OGB's sets of molecules: where it is, if it is whole.
-
-
+PREFIX = "ogbg-mol"
 PROCESSED = "processed/geometric_data_processed.pt"
-SPLIT_FILES = {name: f"{name}.csv.gz" for name in ("train", "valid", "test")}
+# The names of this package's splits, and OGB's.
+SPLITS = {"train": "train", "val": "valid", "test": "test"}
 # Files with one row a graph, and those whose rows one of them counts.
 GRAPHS = ("num-node-list", "num-edge-list", "graph-label")
 COUNTED = {
@@ -38,160 +38,78 @@ COUNTED = {
     "edge": "num-edge-list",
     "edge-feat": "num-edge-list",
 }
-
-
-def folder_at_hand(name: str, root: str | Path) -> Path | None:
-    """Returns the folder of a set if it is there without a download: below `root`, or
-    in `ogb` below the folder that the environment variable names."""
-    plain = name.replace("-", "_")
-    shared = os.environ.get(DATA_VARIABLE)
-    known = [Path(root, plain + "_pyg"), Path(root, plain)]
-    if shared:
-        known.append(Path(shared, "ogb", plain))
-    return next((folder for folder in known if folder.is_dir()), None)
-
-
-def find_folder(name: str, root: str | Path, facts: Mapping[str, str]) -> Path:
-    """Returns the folder of a set below `root`, after a copy or a download if
-    needed."""
-    target = Path(root, name.replace("-", "_"))
-    found = folder_at_hand(name, root)
-    if found is not None and found.parent == Path(root):
-        return found
-    staging = Path(root, f".{target.name}.{uuid.uuid4().hex}.partial")
-    try:
-        if found is not None:
-            _copy_files(found, staging)
-            _put(staging, target)
-        else:
-            archive = _fetch_archive(target, facts["url"])
-            _unpack(archive, staging, facts["download_name"])
-            _put(staging / facts["download_name"], target)
-            archive.unlink(missing_ok=True)
-    finally:
-        shutil.rmtree(staging, ignore_errors=True)
-    return target
-
-
-def check_folder(folder: Path, facts: Mapping[str, str]) -> None:
-    """Checks that the files of a set are there, whole, and fit each other.
-
-    Raw files are looked at only where they have to be processed."""
-    release = f"RELEASE_v{facts['version']}.txt"
-    if not (folder / release).is_file():
-        # The official loader would ask whether to delete the folder.
-        raise ValueError(
-            f"Expected {str(folder / release)!r}, found no such file: the folder is "
-            f"incomplete or of another version. Delete the folder to get it again, or "
-            "put an empty file there if you know that it is of this version."
-        )
-    graphs = _check_splits(folder / "split" / facts["split"])
-    if not (folder / PROCESSED).is_file():
-        _check_raw(folder / "raw", graphs)
-
-
-def _check_splits(folder: Path) -> int:
-    """The number of graphs, each of which is in one split."""
-    rows = {name: _numbers(folder / file) for name, file in SPLIT_FILES.items()}
-    together = sorted(number for numbers in rows.values() for number in numbers)
-    if together != [*range(len(together))]:
-        raise ValueError(
-            f"Expected the files {', '.join(SPLIT_FILES.values())} in {str(folder)!r} "
-            f"to hold the numbers from 0 on, each once: one of them is damaged. "
-            f"{_AGAIN}"
-        )
-    return len(together)
-
-
-def _check_raw(folder: Path, graphs: int) -> None:
-    lines = {name: _rows(folder / f"{name}.csv.gz") for name in (*GRAPHS, *COUNTED)}
-    expected = dict.fromkeys(GRAPHS, graphs)
-    for name, counts in COUNTED.items():
-        expected[name] = sum(_numbers(folder / f"{counts}.csv.gz"))
-    for name, number in expected.items():
-        if lines[name] != number:
-            why = COUNTED.get(name, "the split")
-            raise ValueError(
-                f"Expected {str(folder / f'{name}.csv.gz')!r} to have {number} rows, "
-                f"as {why} says, found {lines[name]}: one of them is damaged. {_AGAIN}"
-            )
-
-
-def _rows(path: Path) -> int:
-    content = _content(path)
-    # The last line may lack its end.
-    return content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
-
-
-def _numbers(path: Path) -> list[int]:
-    try:
-        return [int(line) for line in _content(path).split()]
-    except ValueError as error:
-        raise ValueError(
-            f"Expected a number on each line of {str(path)!r} ({error}). {_AGAIN}"
-        ) from error
-
-
-def _content(path: Path) -> bytes:
-    try:
-        return gunzip(path.read_bytes(), path)
-    except FileNotFoundError:
-        raise ValueError(
-            f"Expected {str(path)!r}, found no such file. {_AGAIN}"
-        ) from None
-    except ValueError as error:
-        raise ValueError(f"{error} {_AGAIN}") from error
-
-
+# What the official files hold besides tensors and plain containers.
+STORED_CLASSES = [Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]
 _AGAIN = "Delete the folder of the set to get it again."
 
 
-def _copy_files(source: Path, target: Path) -> None:
-    """Copies what is needed to process the set; modes stay those of new files."""
-    target.mkdir(parents=True)
-    for path in source.rglob("*"):
-        place = target / path.relative_to(source)
-        if path.is_file() and path.relative_to(source).parts[0] != "processed":
-            place.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copyfile(path, place)
+class OGBMolecules(InMemoryDataset):
+    r"""The sets `ogbg-mol*` of the `"Open Graph Benchmark"
+    <https://arxiv.org/abs/2005.00687>`_, read by its own loader and split as it says.
+
+    The folder is the loader's own, `root/ogbg_mol...`. If it is missing it is copied
+    from `ogb/ogbg_mol...` in the folder that the environment variable
+    `PYG_RELATIONAL_DATA` names, or fetched. With the files at hand nothing asks the
+    network or the user, and no file is trusted to run code.
+
+    Args:
+        root (str): Folder of the sets.
+        name (str): Name of the set. (default: `"ogbg-molesol"`)
+        split (str, optional): `"train"`, `"val"`, `"test"`, or all molecules for
+            `None`. (default: `"train"`)
+        transform (Callable, optional): Applied on every access. (default: `None`)
+
+    Shapes:
+        - **x:** `[n, 9]` int64 features of atoms
+        - **edge_index:** `[2, E]` bonds, both ways
+        - **edge_attr:** `[E, 3]` int64 features of bonds
+        - **y:** `[1, num_tasks]`; not a number where a label is missing
+
+    Raises:
+        ModuleNotFoundError: `ogb` is not installed.
+        OSError: The files are missing and cannot be fetched, or `root` cannot be
+            written.
+        ValueError: A name is unknown, or a file is missing or damaged; it is named.
+    """
+
+    kind = "graph"
+
+    def __init__(
+        self,
+        root: str,
+        name: str = "ogbg-molesol",
+        split: str | None = "train",
+        transform: Callable[[Data], Data] | None = None,
+    ) -> None:
+        self.name = check_name("name", name, tuple(molecule_sets()))
+        self.split = split and check_name("split", split, tuple(SPLITS))
+        official = load_official(name, root)
+        super().__init__(official.root, transform)
+        self.num_tasks: int = official.num_tasks
+        self.task_type: str = official.task_type
+        self.eval_metric: str = official.eval_metric
+        self._idx_split: dict[str, Tensor] = official.get_idx_split()
+        self._data, self.slices = official._data, official.slices
+        if self.split is not None:
+            self._indices = self._idx_split[SPLITS[self.split]].tolist()
+
+    @property
+    def smiles(self) -> list[str]:
+        """The SMILES of all molecules, whichever `split` is chosen."""
+        path = Path(self.root, "mapping/mol.csv.gz")
+        text = _content(path).decode(errors="replace")
+        return parse_table(text, str(path), ("smiles",), itemgetter("smiles"))
+
+    def get_idx_split(self) -> dict[str, Tensor]:
+        """Returns the official split: indices of `train`, `valid` and `test` among all
+        molecules."""
+        return dict(self._idx_split)
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({self.name}, {len(self)})"
 
 
-def _put(folder: Path, target: Path) -> None:
-    try:
-        folder.rename(target)
-    except OSError:
-        # Another process may have been faster.
-        if not target.is_dir():
-            raise
-
-
-def _fetch_archive(target: Path, url: str) -> Path:
-    archive = target.with_name(url.rpartition("/")[2])
-    if archive.is_file():
-        return archive
-    try:
-        return fetch_raw(url, archive)
-    except OSError as error:
-        raise OSError(
-            f"No {target.name!r} in {str(target.parent)!r}, and {url} cannot be "
-            f"fetched ({error.__cause__ or error}). Unpack the archive to "
-            f"{str(target)!r} by hand, put it there as {str(archive)!r}, or set "
-            f"{DATA_VARIABLE} to a folder that has 'ogb/{target.name}'."
-        ) from error
-
-
-def _unpack(archive: Path, folder: Path, content: str) -> None:
-    unzip(archive, folder)
-    if not Path(folder, content).is_dir():
-        raise ValueError(
-            f"{str(archive)!r} is damaged (it has no folder {content!r}). Delete it to "
-            "fetch it again."
-        )
-
-
-# What the official files hold besides tensors and plain containers.
-STORED_CLASSES = [Data, DataEdgeAttr, DataTensorAttr, GlobalStorage]
-PREFIX = "ogbg-mol"
+# The official loader, kept from the network, the console and threads.
 
 
 def import_ogb(module: str = "ogb") -> ModuleType:
@@ -314,74 +232,146 @@ def _loader_class() -> type[Any]:
     return WholeFiles
 
 
-# The names of this package's splits, and OGB's.
-SPLITS = {"train": "train", "val": "valid", "test": "test"}
+# The folder of a set: where it is, and whether it is whole.
 
 
-class OGBMolecules(InMemoryDataset):
-    r"""The sets `ogbg-mol*` of the `"Open Graph Benchmark"
-    <https://arxiv.org/abs/2005.00687>`_, read by its own loader and split as it says.
+def folder_at_hand(name: str, root: str | Path) -> Path | None:
+    """Returns the folder of a set if it is there without a download: below `root`, or
+    in `ogb` below the folder that the environment variable names."""
+    plain = name.replace("-", "_")
+    shared = os.environ.get(DATA_VARIABLE)
+    known = [Path(root, plain + "_pyg"), Path(root, plain)]
+    if shared:
+        known.append(Path(shared, "ogb", plain))
+    return next((folder for folder in known if folder.is_dir()), None)
 
-    The folder is the loader's own, `root/ogbg_mol...`. If it is missing it is copied
-    from `ogb/ogbg_mol...` in the folder that the environment variable
-    `PYG_RELATIONAL_DATA` names, or fetched. With the files at hand nothing asks the
-    network or the user, and no file is trusted to run code.
 
-    Args:
-        root (str): Folder of the sets.
-        name (str): Name of the set. (default: `"ogbg-molesol"`)
-        split (str, optional): `"train"`, `"val"`, `"test"`, or all molecules for
-            `None`. (default: `"train"`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
+def find_folder(name: str, root: str | Path, facts: Mapping[str, str]) -> Path:
+    """Returns the folder of a set below `root`, after a copy or a download if
+    needed."""
+    target = Path(root, name.replace("-", "_"))
+    found = folder_at_hand(name, root)
+    if found is not None and found.parent == Path(root):
+        return found
+    staging = Path(root, f".{target.name}.{uuid.uuid4().hex}.partial")
+    try:
+        if found is not None:
+            _copy_files(found, staging)
+            _put(staging, target)
+        else:
+            archive = _fetch_archive(target, facts["url"])
+            unzip(archive, staging)
+            content = staging / facts["download_name"]
+            if not content.is_dir():
+                raise ValueError(
+                    f"{str(archive)!r} is damaged (it has no folder "
+                    f"{content.name!r}). Delete it to fetch it again."
+                )
+            _put(content, target)
+            archive.unlink(missing_ok=True)
+    finally:
+        shutil.rmtree(staging, ignore_errors=True)
+    return target
 
-    Shapes:
-        - **x:** `[n, 9]` int64 features of atoms
-        - **edge_index:** `[2, E]` bonds, both ways
-        - **edge_attr:** `[E, 3]` int64 features of bonds
-        - **y:** `[1, num_tasks]`; not a number where a label is missing
 
-    Raises:
-        ModuleNotFoundError: `ogb` is not installed.
-        OSError: The files are missing and cannot be fetched, or `root` cannot be
-            written.
-        ValueError: A name is unknown, or a file is missing or damaged; it is named.
-    """
+def _copy_files(source: Path, target: Path) -> None:
+    """Copies what is needed to process the set; modes stay those of new files."""
+    target.mkdir(parents=True)
+    for path in source.rglob("*"):
+        place = target / path.relative_to(source)
+        if path.is_file() and path.relative_to(source).parts[0] != "processed":
+            place.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(path, place)
 
-    kind = "graph"
 
-    def __init__(
-        self,
-        root: str,
-        name: str = "ogbg-molesol",
-        split: str | None = "train",
-        transform: Callable[[Data], Data] | None = None,
-    ) -> None:
-        self.name = check_name("name", name, tuple(molecule_sets()))
-        self.split = split and check_name("split", split, tuple(SPLITS))
-        official = load_official(name, root)
-        super().__init__(official.root, transform)
-        self.num_tasks: int = official.num_tasks
-        self.task_type: str = official.task_type
-        self.eval_metric: str = official.eval_metric
-        self._idx_split: dict[str, Tensor] = official.get_idx_split()
-        self._data, self.slices = official._data, official.slices
-        if self.split is not None:
-            self._indices = self._idx_split[SPLITS[self.split]].tolist()
+def _put(folder: Path, target: Path) -> None:
+    try:
+        folder.rename(target)
+    except OSError:
+        # Another process may have been faster.
+        if not target.is_dir():
+            raise
 
-    @property
-    def smiles(self) -> list[str]:
-        """The SMILES of all molecules, whichever `split` is chosen."""
-        path = f"{self.root}/mapping/mol.csv.gz"
-        try:
-            with gzip.open(path, "rt", newline="") as file:
-                return [row["smiles"] for row in csv.DictReader(file)]
-        except (EOFError, OSError, KeyError) as error:
-            raise ValueError(f"Cannot read {path!r} ({error!r}).") from error
 
-    def get_idx_split(self) -> dict[str, Tensor]:
-        """Returns the official split: indices of `train`, `valid` and `test` among all
-        molecules."""
-        return dict(self._idx_split)
+def _fetch_archive(target: Path, url: str) -> Path:
+    archive = target.with_name(url.rpartition("/")[2])
+    if archive.is_file():
+        return archive
+    try:
+        return fetch_raw(url, archive)
+    except OSError as error:
+        raise OSError(
+            f"No {target.name!r} in {str(target.parent)!r}, and {url} cannot be "
+            f"fetched ({error.__cause__ or error}). Unpack the archive to "
+            f"{str(target)!r} by hand, put it there as {str(archive)!r}, or set "
+            f"{DATA_VARIABLE} to a folder that has 'ogb/{target.name}'."
+        ) from error
 
-    def __repr__(self) -> str:
-        return f"{type(self).__name__}({self.name}, {len(self)})"
+
+def check_folder(folder: Path, facts: Mapping[str, str]) -> None:
+    """Checks that the files of a set are there, whole, and fit each other.
+
+    Raw files are looked at only where they have to be processed."""
+    release = f"RELEASE_v{facts['version']}.txt"
+    if not (folder / release).is_file():
+        # The official loader would ask whether to delete the folder.
+        raise ValueError(
+            f"Expected {str(folder / release)!r}, found no such file: the folder is "
+            f"incomplete or of another version. Delete the folder to get it again, or "
+            "put an empty file there if you know that it is of this version."
+        )
+    graphs = _check_splits(folder / "split" / facts["split"])
+    if not (folder / PROCESSED).is_file():
+        _check_raw(folder / "raw", graphs)
+
+
+def _check_splits(folder: Path) -> int:
+    """The number of graphs, each of which is in one split."""
+    names = [f"{name}.csv.gz" for name in SPLITS.values()]
+    together = sorted(row for name in names for row in _numbers(folder / name))
+    if together != [*range(len(together))]:
+        raise ValueError(
+            f"Expected the files {', '.join(names)} in {str(folder)!r} to hold the "
+            f"numbers from 0 on, each once: one of them is damaged. {_AGAIN}"
+        )
+    return len(together)
+
+
+def _check_raw(folder: Path, graphs: int) -> None:
+    lines = {name: _rows(folder / f"{name}.csv.gz") for name in (*GRAPHS, *COUNTED)}
+    expected = dict.fromkeys(GRAPHS, graphs)
+    for name, counts in COUNTED.items():
+        expected[name] = sum(_numbers(folder / f"{counts}.csv.gz"))
+    for name, number in expected.items():
+        if lines[name] != number:
+            why = COUNTED.get(name, "the split")
+            raise ValueError(
+                f"Expected {str(folder / f'{name}.csv.gz')!r} to have {number} rows, "
+                f"as {why} says, found {lines[name]}: one of them is damaged. {_AGAIN}"
+            )
+
+
+def _rows(path: Path) -> int:
+    content = _content(path)
+    # The last line may lack its end.
+    return content.count(b"\n") + (not content.endswith(b"\n") and content != b"")
+
+
+def _numbers(path: Path) -> list[int]:
+    try:
+        return [int(line) for line in _content(path).split()]
+    except ValueError as error:
+        raise ValueError(
+            f"Expected a number on each line of {str(path)!r} ({error}). {_AGAIN}"
+        ) from error
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return gunzip(path.read_bytes(), path)
+    except FileNotFoundError:
+        raise ValueError(
+            f"Expected {str(path)!r}, found no such file. {_AGAIN}"
+        ) from None
+    except ValueError as error:
+        raise ValueError(f"{error} {_AGAIN}") from error

@@ -23,12 +23,23 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, OnDiskDataset, SQLiteDatabase
+from torch_geometric.data import (
+    Data,
+    InMemoryDataset,
+    OnDiskDataset,
+    SQLiteDatabase,
+)
 from torch_geometric.data.collate import collate
 
 from pyg_relational._checks import check_int
 from pyg_relational._files import alone, explained
 from pyg_relational.data.in_order import in_order
+from pyg_relational.datasets.base import (
+    Filter,
+    Transform,
+    changed_name,
+    keep_and_change,
+)
 
 # As PyG's on-disk dataset takes it: a dtype and a size, or `int` for "num_nodes".
 Schema = dict[str, Any]
@@ -331,13 +342,17 @@ class ChunkedOnDiskDataset(OnDiskDataset):
 
     Args:
         root (str): Folder of the dataset; the file goes to `root/processed`.
-        name (str): The file name, which carries whatever the graphs depend on.
+        name (str): The file name, which tells whatever the graphs depend on. A hash of
+            the `repr` of `pre_transform` and `pre_filter` is added.
         make (Callable[[int], tuple or None]): Makes the graphs of a chunk from its
             number alone: a `Data` with all of them, one after the other, and the
             slices of each attribute, as `InMemoryDataset.collate` returns them, or
             `None` for no graphs. It can be pickled where there are several workers.
         num_chunks (int): The number of chunks.
         transform (Callable, optional): Applied on every access. (default: `None`)
+        pre_transform (Callable, optional): Applied before storing. (default: `None`)
+        pre_filter (Callable, optional): Keeps the graphs for which it is true.
+            (default: `None`)
         workers (int): Processes that make chunks. (default: `1`)
         force_reload (bool): Make the file again. (default: `False`)
 
@@ -356,13 +371,18 @@ class ChunkedOnDiskDataset(OnDiskDataset):
         name: str,
         make: Make,
         num_chunks: int,
-        transform: Callable[[Data], Data] | None = None,
+        transform: Transform | None = None,
+        pre_transform: Transform | None = None,
+        pre_filter: Filter | None = None,
         workers: int = 1,
         force_reload: bool = False,
     ) -> None:
         check_int("num_chunks", num_chunks, 1)
         check_int("workers", workers, 1)
-        self._name = name
+        if pre_transform is not None or pre_filter is not None:
+            make = partial(_changed, make, pre_filter, pre_transform)
+        stem = changed_name(Path(name).stem, pre_transform, pre_filter)
+        self._file_name = stem + Path(name).suffix
         self._opened_by = -1
         super().__init__(str(root), transform)
         path = Path(self.processed_paths[0])
@@ -371,7 +391,7 @@ class ChunkedOnDiskDataset(OnDiskDataset):
 
     @property
     def processed_file_names(self) -> str:
-        return self._name
+        return self._file_name
 
     @property
     def db(self) -> SQLiteDatabase:
@@ -441,6 +461,17 @@ class ChunkedOnDiskDataset(OnDiskDataset):
 
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_db": None, "_inherited": None}
+
+
+def _changed(
+    make: Make, pre_filter: Filter | None, pre_transform: Transform | None, number: int
+) -> Graphs | None:
+    """The graphs of a chunk, after the filter and the transform."""
+    if (graphs := make(number)) is None:
+        return None
+    chunk = InMemoryDataset()
+    chunk._data, chunk.slices = graphs
+    return keep_and_change(chunk, pre_filter, pre_transform)
 
 
 class _ReadOnlyDatabase(SQLiteDatabase):

@@ -1,50 +1,178 @@
 """Where pedestrians go next."""
 
 import math
-from collections.abc import Callable
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 
 from pyg_relational._checks import check_int, check_name
 from pyg_relational.data.temporal import TemporalGraph
 from pyg_relational.data.trajectories import from_trajectories, windows
-from pyg_relational.datasets.base import load_stored, stored_content, stored_name
-from pyg_relational.datasets.downloads import fetch_raw, raw_folder, read_text
+from pyg_relational.datasets.base import Slices, StoredDataset
+from pyg_relational.datasets.downloads import RawFile, read_text
+from pyg_relational.datasets.tables import parse_lines
 
-# Recorded walks of pedestrians: reading, checking, and windows as samples.
-
-
+URL = "https://raw.githubusercontent.com/abduallahmohamed/Social-STGCNN/master/datasets"
+SCENES = ("eth", "hotel", "zara01")
+# The file of each scene, and its folder where it is published.
+FILES = {
+    "eth": ("biwi_eth.txt", "eth"),
+    "hotel": ("biwi_hotel.txt", "hotel"),
+    "zara01": ("crowds_zara01.txt", "zara1"),
+}
+# Of the uncompressed files.
+SHA256 = {
+    "eth": "cf8d3fd342a15f409ebc2a1fc76b91a0f06390bd21f1e11410f3859331ab082b",
+    "hotel": "9caa771bb9153d6b809dd0916b6f86761b641e6bbb15e766c1de3133fbbb7fcf",
+    "zara01": "1147a1962a09abfb86f28c6cddcac862e095a0cf129b3016385b69eacdd09d85",
+}
 COLUMNS = ("frame", "pedestrian", "x", "y")
+# Where the validation windows of a scene start, as a share of its frames.
+TRAIN_SHARE = 0.8
 # Groups of the frames of a forecast: all but the last, and the last.
 TIMES = ("before the end", "final")
+
+
+class Pedestrians(StoredDataset):
+    r"""The next steps of pedestrians who come and go, in scenes of `"You'll never walk
+    alone" <https://doi.org/10.1109/ICCV.2009.5459260>`_ (ETH) and `"Crowds by example"
+    <https://doi.org/10.1111/j.1467-8659.2007.01089.x>`_ (UCY).
+
+    A sample is a window of `history` + `horizon` frames; windows slide by one frame.
+    Its nodes are the people in the last observed frame, also those who come late or
+    leave early; people who have left before are not in it. As is usual, only people who
+    are in all frames of the window are learnt and scored (`y_mask`), so that the others
+    are context; a window without any of them is no sample.
+
+    The test split is a whole scene. Of each other scene, windows in the first 80 % of
+    its frames are for training and windows in the rest for validation; no window
+    crosses the border.
+
+    Args:
+        root (str): Folder of the dataset; files, also compressed by gzip, may also lie
+            in the folder `eth_ucy` of the shared data.
+        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
+        test_scene (str): `"eth"`, `"hotel"` or `"zara01"`. (default: `"hotel"`)
+        history (int): Observed frames, at least 2. (default: `8`)
+        horizon (int): Frames to forecast. (default: `12`)
+        **kwargs (optional): Additional arguments of
+            :class:`~pyg_relational.datasets.StoredDataset`.
+
+    Shapes:
+        - **x:** `[N, history, 4]` position in metres from `centre`, and its change
+          since the frame before; that to the next frame where the person was not seen
+          before, 0 where neither is known
+        - **mask:** `[N, history]` whether the person is seen
+        - **node_id:** `[N]` number of the person in the file
+        - **y:** `[N, horizon, 2]` positions in metres from `centre`, 0 where absent
+        - **y_mask:** `[N, horizon]` whether the person is in all frames
+        - **question_time:** `[N, horizon]` index into the groups of frames
+        - **centre:** `[1, 2]` mean position in the last observed frame
+        - **frame:** `[1]` number of the last observed frame in the file
+        - **scene:** `[1]` index into `SCENES`
+    """
+
+    task = "trajectory"
+    UNIT = "m"
+    kind = "node"
+    data_class = TemporalGraph
+    SCENES = SCENES
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        test_scene: str = "hotel",
+        history: int = 8,
+        horizon: int = 12,
+        **kwargs: Any,
+    ) -> None:
+        self.test_scene = check_name("test_scene", test_scene, SCENES)
+        # One frame has no velocity.
+        self.history = check_int("history", history, 2)
+        self.horizon = check_int("horizon", horizon, 1)
+        super().__init__(root, split, **kwargs)
+
+    @property
+    def raw_files(self) -> tuple[RawFile, ...]:
+        return tuple(_scene_file(scene, self.root) for scene in SCENES)
+
+    @staticmethod
+    def metric_groups() -> dict[str, tuple[str, ...]]:
+        return {"time": TIMES}
+
+    def _name(self) -> str:
+        return (
+            f"{self.split}-{self.test_scene}-history{self.history}"
+            f"-horizon{self.horizon}"
+        )
+
+    def constant_velocity(self, data: Data) -> Tensor:
+        """Returns where people are who go on as they last did, `[N, horizon, 2]`.
+
+        Args:
+            data (Data): A sample or a batch of this dataset.
+        """
+        place, velocity = data.x[:, -1].unsqueeze(1).split(2, dim=2)
+        step = torch.arange(1, self.horizon + 1, device=place.device)
+        return place + step.view(-1, 1) * velocity
+
+    def generate(self) -> tuple[Data, Slices]:
+        samples = [
+            sample
+            for name in SCENES
+            if (name == self.test_scene) == (self.split == "test")
+            for sample in self._windows(name)
+        ]
+        if not samples:
+            raise ValueError(
+                f"Expected a window of {self.history} + {self.horizon} frames with a "
+                f"person in all of them in the {self.split} split, got none; choose a "
+                "smaller `history` or `horizon`."
+            )
+        return self.collate(samples)
+
+    def _windows(self, name: str) -> list[TemporalGraph]:
+        """The samples of the split that are in a scene."""
+        path = _scene_file(name, self.root).path(self.root)
+        scene = read_scene(read_text(path), path.name)
+        end = int(scene.num_frames)
+        border = int(TRAIN_SHARE * end)
+        parts = {"train": (0, border), "val": (border, end), "test": (0, end)}
+        samples = scene_samples(scene, *parts[self.split], self.history, self.horizon)
+        for sample in samples:
+            sample.scene = torch.tensor([SCENES.index(name)])
+        return samples
+
+
+def _scene_file(scene: str, root: str) -> RawFile:
+    """The file of a scene that is there, else the one that can be fetched."""
+    name, folder = FILES[scene]
+    plain = RawFile(name, f"{URL}/{folder}/test/{name}", SHA256[scene], "eth_ucy")
+    packed = replace(plain, name=f"{name}.gz")
+    return packed if packed.path(root).is_file() else plain
 
 
 def read_scene(text: str, name: str) -> TemporalGraph:
     """Reads a table of positions; frames in which nobody is may be missing.
 
     The closest two frames tell the step from one frame to the next."""
-    rows = []
-    lines: dict[tuple[float, float], int] = {}
-    for number, line in enumerate(text.splitlines(), 1):
-        if not line.strip():
-            continue
-        row = _numbers(line, number, name)
-        before = lines.setdefault((row[0], row[1]), number)
-        if before != number:
+    lines = parse_lines(text.encode(), name, _parse_position)
+    known: dict[tuple[float, ...], int] = {}
+    for number, row in enumerate(lines, 1):
+        if row and (before := known.setdefault(row[:2], number)) != number:
             raise ValueError(
                 f"Expected pedestrian {row[1]:g} once in frame {row[0]:g} of {name!r}, "
                 f"got lines {before} and {number}; drop one of them."
             )
-        rows.append(row)
-    if not rows:
-        raise ValueError(f"Expected lines in {name!r}, got none.")
     # [R, 4]
-    table = np.array(rows)
+    table = np.array([row for row in lines if row])
+    if not len(table):
+        raise ValueError(f"Expected lines in {name!r}, got none.")
     frames = np.unique(table[:, 0])
     step = float(np.diff(frames).min()) if len(frames) > 1 else 1.0
     columns = dict(zip(COLUMNS, table.T, strict=True))
@@ -52,6 +180,20 @@ def read_scene(text: str, name: str) -> TemporalGraph:
         return from_trajectories(columns, entity="pedestrian", frame_step=step)
     except ValueError as error:
         raise ValueError(f"Cannot read the frames of {name!r}: {error}.") from error
+
+
+def _parse_position(line: str) -> tuple[float, ...]:
+    """The numbers of a line, none of an empty one."""
+    try:
+        row = tuple(float(part) for part in line.split())
+    except ValueError:
+        row = (math.nan,)
+    fits = len(row) == len(COLUMNS) and all(map(math.isfinite, row))
+    if row and not (fits and row[0] == int(row[0]) and row[1] == int(row[1])):
+        raise ValueError(
+            f"expected {', '.join(COLUMNS)}: finite numbers, the first two whole"
+        )
+    return row
 
 
 def scene_samples(
@@ -107,192 +249,3 @@ def _sample(window: TemporalGraph) -> TemporalGraph:
 def _whole(window: TemporalGraph) -> Tensor:
     """Of each person of a window, whether they are in all of its frames."""
     return window["mask"].all(dim=1) & window.y_mask.all(dim=1)
-
-
-def _numbers(line: str, number: int, name: str) -> tuple[float, ...]:
-    row: tuple[float, ...]
-    try:
-        row = tuple(float(part) for part in line.split())
-    except ValueError:
-        row = ()
-    fits = len(row) == len(COLUMNS) and all(map(math.isfinite, row))
-    if not fits or row[0] != int(row[0]) or row[1] != int(row[1]):
-        raise ValueError(
-            f"Expected line {number} of {name!r} to hold {', '.join(COLUMNS)}, the "
-            f"first two whole and all finite numbers, got {line.strip()!r}."
-        )
-    return row
-
-
-SPLITS = ("train", "val", "test")
-# Part of every file name: raise it whenever the stored content changes.
-FORMAT_VERSION = 1
-FOLDER = "eth_ucy"
-SCENES = ("eth", "hotel", "zara01")
-STEMS = {"eth": "biwi_eth", "hotel": "biwi_hotel", "zara01": "crowds_zara01"}
-ENDINGS = (".txt.gz", ".txt")
-URL = "https://raw.githubusercontent.com/abduallahmohamed/Social-STGCNN/master/datasets"
-FOLDERS = {"eth": "eth", "hotel": "hotel", "zara01": "zara1"}
-# Of the uncompressed files.
-SHA256 = {
-    "eth": "cf8d3fd342a15f409ebc2a1fc76b91a0f06390bd21f1e11410f3859331ab082b",
-    "hotel": "9caa771bb9153d6b809dd0916b6f86761b641e6bbb15e766c1de3133fbbb7fcf",
-    "zara01": "1147a1962a09abfb86f28c6cddcac862e095a0cf129b3016385b69eacdd09d85",
-}
-# Where the validation windows of a scene start, as a share of its frames.
-TRAIN_SHARE = 0.8
-
-
-class Pedestrians(InMemoryDataset):
-    r"""The next steps of pedestrians who come and go, in scenes of `"You'll never walk
-    alone" <https://doi.org/10.1109/ICCV.2009.5459260>`_ (ETH) and `"Crowds by example"
-    <https://doi.org/10.1111/j.1467-8659.2007.01089.x>`_ (UCY).
-
-    A sample is a window of `history` + `horizon` frames; windows slide by one frame.
-    Its nodes are the people in the last observed frame, also those who come late or
-    leave early; people who have left before are not in it. As is usual, only people who
-    are in all frames of the window are learnt and scored (`y_mask`), so that the others
-    are context; a window without any of them is no sample.
-
-    The test split is a whole scene. Of each other scene, windows in the first 80 % of
-    its frames are for training and windows in the rest for validation; no window
-    crosses the border.
-
-    Args:
-        root (str): Folder of the dataset; files go to `root/raw` and
-            `root/processed`. Files in the folder `eth_ucy` of the one that the
-            environment variable `PYG_RELATIONAL_DATA` names are read there.
-        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
-        test_scene (str): `"eth"`, `"hotel"` or `"zara01"`. (default: `"hotel"`)
-        history (int): Observed frames, at least 2. (default: `8`)
-        horizon (int): Frames to forecast. (default: `12`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the samples for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Make the stored file again. (default: `False`)
-
-    Shapes:
-        - **x:** `[N, history, 4]` position in metres from `centre`, and its change
-          since the frame before; that to the next frame where the person was not seen
-          before, 0 where neither is known
-        - **mask:** `[N, history]` whether the person is seen
-        - **node_id:** `[N]` number of the person in the file
-        - **y:** `[N, horizon, 2]` positions in metres from `centre`, 0 where absent
-        - **y_mask:** `[N, horizon]` whether the person is in all frames
-        - **question_time:** `[N, horizon]` index into the groups of frames
-        - **centre:** `[1, 2]` mean position in the last observed frame
-        - **frame:** `[1]` number of the last observed frame in the file
-        - **scene:** `[1]` index into `SCENES`
-
-    Raises:
-        OSError: A file has to be fetched and cannot be, or `root` cannot be written.
-        TypeError: `history` or `horizon` is not an integer.
-        ValueError: A name is unknown, a number is out of range, no window fits, or a
-            line of a file is wrong; file and line are named.
-    """
-
-    task = "trajectory"
-    UNIT = "m"
-    kind = "node"
-    data_class = TemporalGraph
-    SCENES = SCENES
-
-    def __init__(
-        self,
-        root: str,
-        split: str = "train",
-        test_scene: str = "hotel",
-        history: int = 8,
-        horizon: int = 12,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
-    ) -> None:
-        self.split = check_name("split", split, SPLITS)
-        self.test_scene = check_name("test_scene", test_scene, SCENES)
-        # One frame has no velocity.
-        self.history = check_int("history", history, 2)
-        self.horizon = check_int("horizon", horizon, 1)
-        super().__init__(str(root), transform, pre_transform, pre_filter)
-        load_stored(self, self._generate, force_reload=force_reload)
-
-    @property
-    def raw_file_names(self) -> list[str]:
-        return [f"{stem}.txt" for stem in STEMS.values()]
-
-    @property
-    def raw_paths(self) -> list[str]:
-        return [str(self._path(scene)) for scene in SCENES]
-
-    @property
-    def processed_file_names(self) -> str:
-        name = (
-            f"{self.split}-{self.test_scene}-history{self.history}"
-            f"-horizon{self.horizon}-v{FORMAT_VERSION}"
-        )
-        return stored_name(self, name)
-
-    @property
-    def has_download(self) -> bool:
-        # PyG would fetch the files even where the samples are stored.
-        return False
-
-    @staticmethod
-    def metric_groups() -> dict[str, tuple[str, ...]]:
-        """Returns the groups by which displacements are scored, with their names."""
-        return {"time": TIMES}
-
-    def download(self) -> None:
-        """Fetches the files that are missing."""
-        for scene in SCENES:
-            path = self._path(scene)
-            if not path.is_file():
-                url = f"{URL}/{FOLDERS[scene]}/test/{path.name}"
-                fetch_raw(url, path, SHA256[scene])
-
-    def constant_velocity(self, data: Data) -> Tensor:
-        """Returns where people are who go on as they last did, `[N, horizon, 2]`.
-
-        Args:
-            data (Data): A sample or a batch of this dataset.
-        """
-        place, velocity = data.x[:, -1].unsqueeze(1).split(2, dim=2)
-        step = torch.arange(1, self.horizon + 1, device=place.device)
-        return place + step.view(-1, 1) * velocity
-
-    def _path(self, scene: str) -> Path:
-        """The file that is there, else the one that can be fetched."""
-        names = [STEMS[scene] + ending for ending in ENDINGS]
-        paths = [Path(raw_folder(self.root, name, FOLDER), name) for name in names]
-        return next((path for path in paths if path.is_file()), paths[-1])
-
-    def _generate(self) -> dict[str, Any]:
-        self._download()
-        samples = [
-            sample
-            for name in SCENES
-            if (name == self.test_scene) == (self.split == "test")
-            for sample in self._windows(name)
-        ]
-        if not samples:
-            raise ValueError(
-                f"Expected a window of {self.history} + {self.horizon} frames with a "
-                f"person in all of them in the {self.split} split, got none; choose a "
-                "smaller `history` or `horizon`."
-            )
-        return stored_content(self, *self.collate(samples))
-
-    def _windows(self, name: str) -> list[TemporalGraph]:
-        """The samples of the split that are in a scene."""
-        path = self._path(name)
-        scene = read_scene(read_text(path), path.name)
-        end = int(scene.num_frames)
-        border = int(TRAIN_SHARE * end)
-        parts = {"train": (0, border), "val": (border, end), "test": (0, end)}
-        samples = scene_samples(scene, *parts[self.split], self.history, self.horizon)
-        for sample in samples:
-            sample.scene = torch.tensor([SCENES.index(name)])
-        return samples

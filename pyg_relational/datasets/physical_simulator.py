@@ -16,11 +16,17 @@ from dataclasses import dataclass, replace
 import numpy as np
 from numpy.typing import NDArray
 
+from pyg_relational._checks import check_int
+
 Array = NDArray[np.float64]
 # Simulations at a time: their state stays in the processor's cache.
 CHUNK = 500
 # A velocity in the middle of five places, exact for polynomials of degree 4.
 STENCIL = np.array([1, -8, 0, 8, -1]) / 12
+# Of all masses at the start.
+SPEED = 0.5
+# Masses with gravity.
+LIGHTEST, HEAVIEST = 0.5, 1.5
 
 
 @dataclass(frozen=True)
@@ -61,8 +67,15 @@ def simulate(
     frames = np.empty((2, count, masses, num_frames, 2))
     for first in range(0, count, CHUNK):
         part = slice(first, first + CHUNK)
-        _run(_select(start, part), frames[:, part], frame_time, steps_per_frame, box)
-    return Systems(frames[0], frames[1], start.coupling, start.mass, start.softening)
+        chosen = Systems(
+            start.position[part],
+            start.velocity[part],
+            start.coupling[part],
+            start.mass[part],
+            start.softening,
+        )
+        _run(chosen, frames[:, part], frame_time, steps_per_frame, box)
+    return replace(start, position=frames[0], velocity=frames[1])
 
 
 def acceleration(systems: Systems, position: Array) -> Array:
@@ -169,25 +182,11 @@ def _squared_distances(position: Array) -> Array:
     return np.asarray(across * across + along * along)
 
 
-def _select(systems: Systems, part: slice) -> Systems:
-    return Systems(
-        systems.position[part],
-        systems.velocity[part],
-        systems.coupling[part],
-        systems.mass[part],
-        systems.softening,
-    )
-
-
 def _check(
     start: Systems, num_frames: int, steps_per_frame: int, box: float | None
 ) -> None:
-    for name, value in {
-        "num_frames": num_frames,
-        "steps_per_frame": steps_per_frame,
-    }.items():
-        if value < 1:
-            raise ValueError(f"Expected `{name}` to be at least 1, got {value}.")
+    check_int("num_frames", num_frames, 1)
+    check_int("steps_per_frame", steps_per_frame, 1)
     if start.softening is not None and start.softening <= 0:
         raise ValueError(
             f"Expected `softening` to be positive, got {start.softening}; an "
@@ -198,13 +197,6 @@ def _check(
             f"Expected all masses to start within `box` {box}, got the coordinate "
             f"{np.abs(start.position).max()}; give a larger `box`, or `None`."
         )
-
-
-# How simulated systems of masses start: places, velocities, and what joins them.
-
-
-SPEED = 0.5
-LIGHTEST, HEAVIEST = 0.5, 1.5
 
 
 @dataclass(frozen=True)
@@ -322,10 +314,8 @@ def centred(start: Systems) -> Systems:
     """
     share = reachable(start.coupling != 0) * start.mass[:, None]
     weight: Array = share / share.sum(axis=-1, keepdims=True)
-    return Systems(
-        start.position - weight @ start.position,
-        start.velocity - weight @ start.velocity,
-        start.coupling,
-        start.mass,
-        start.softening,
+    return replace(
+        start,
+        position=start.position - weight @ start.position,
+        velocity=start.velocity - weight @ start.velocity,
     )

@@ -1,22 +1,23 @@
-"""What the datasets of simulated physical systems have in common."""
+"""Tasks on simulated masses in a plane: motion, systems, connections."""
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from abc import abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 
-from pyg_relational._checks import check_int, check_name
+from pyg_relational._checks import check_bool, check_int, check_name, check_positive
 from pyg_relational.data.temporal import TemporalGraph
 from pyg_relational.datasets.base import (
+    SPLITS,
+    Slices,
+    StoredDataset,
     collate_ragged,
-    load_stored,
-    stored_content,
-    stored_name,
+    split_size,
 )
 from pyg_relational.datasets.physical_simulator import (
     FORCES,
@@ -29,538 +30,81 @@ from pyg_relational.datasets.physical_simulator import (
     simulate,
 )
 
-SPLITS = ("train", "val", "test")
 LAYOUTS = ("temporal", "flat")
+CONNECTION_FORCES = ("springs", "charges")
 MIN_MASSES, MAX_MASSES = 2, 20
-# Part of every file name: raise it whenever the generated content changes.
-FORMAT_VERSION = 1
+# Of a mass: position and velocity.
+STATE = 4
+
+# The rows of each attribute of samples of equal size, and how many each sample has.
+Rows = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
-class PhysicalSystems(InMemoryDataset):
-    """Simulated masses in a plane; the tasks are subclasses of this one.
-
-    Args:
-        root (str): Folder of the dataset.
-        split (str): `"train"`, `"val"` or `"test"`.
-        force (str): `"springs"`, `"charges"` or `"gravity"`.
-        num_masses (int or tuple): Masses of a sample, or the smallest and the largest
-            number of them.
-        num_frames (int): Frames that are simulated.
-        num_samples (Mapping): Samples of each split.
-        frame_time (float): Time between two frames.
-        box (float, optional): Walls at plus and minus this coordinate.
-        seed (int): Seed of all random streams.
-        transform, pre_transform, pre_filter (Callable, optional): As in PyG.
-        force_reload (bool): Generate again.
-    """
+class PhysicalSystems(StoredDataset):
+    """Simulated masses; the tasks are subclasses of this one."""
 
     task = "classification"
-    data_class: type[Data] = TemporalGraph
+    data_class = TemporalGraph
 
-    def __init__(
+    def _choose(
         self,
-        root: str,
-        split: str,
         force: str,
         num_masses: int | Sequence[int],
         num_frames: int,
-        num_samples: Mapping[str, int],
+        num_samples: int,
         frame_time: float,
         box: float | None,
         seed: int,
-        transform: Callable[[Data], Data] | None,
-        pre_transform: Callable[[Data], Data] | None,
-        pre_filter: Callable[[Data], bool] | None,
-        force_reload: bool,
     ) -> None:
-        for name, size in num_samples.items():
-            check_int(f"num_{name}", size, 1)
-        self.split = check_name("split", split, SPLITS)
-        self.num_samples = num_samples[split]
+        """Checks and keeps what is simulated."""
+        self.num_samples = num_samples
         self.force = check_name("force", force, tuple(FORCES))
         self.num_masses = _check_masses(num_masses)
         self.num_frames = check_int("num_frames", num_frames, 1)
         self.frame_time = check_positive("frame_time", frame_time)
         self.box = None if box is None else check_positive("box", box)
         self.seed = check_int("seed", seed, 0)
-        super().__init__(str(root), transform, pre_transform, pre_filter)
-        load_stored(self, self._generate, force_reload=force_reload)
-
-    @property
-    def processed_file_names(self) -> str:
-        low, high = self.num_masses
-        name = (
-            f"{self.split}-{self._name()}-{self.force}-samples{self.num_samples}"
-            f"-masses{low}to{high}-frames{self.num_frames}-time{self.frame_time:g}"
-            f"-box{self.box}-seed{self.seed}-v{FORMAT_VERSION}"
-        )
-        return stored_name(self, name)
 
     def _name(self) -> str:
+        low, high = self.num_masses
+        return (
+            f"{self.split}-{self._task_name()}-{self.force}-samples{self.num_samples}"
+            f"-masses{low}to{high}-frames{self.num_frames}-time{self.frame_time:g}"
+            f"-box{self.box}-seed{self.seed}"
+        )
+
+    @abstractmethod
+    def _task_name(self) -> str:
         """The task and its own arguments, for the file name."""
-        raise NotImplementedError
 
     def _starts(
         self, count: int, num_masses: int, rng: np.random.Generator
     ) -> tuple[Systems, Array, NDArray[np.bool_]]:
         return sample_starts(self.force, count, num_masses, rng, self.box)
 
-    def _tensors(
+    @abstractmethod
+    def _rows(
         self,
         frames: Systems,
         source: Array,
         joined: NDArray[np.bool_],
         rng: np.random.Generator,
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        """The rows of samples of equal size, and how many rows each sample has."""
-        raise NotImplementedError
+    ) -> Rows:
+        """What is stored of simulations of as many masses each."""
 
-    def _generate(self) -> dict[str, Any]:
+    def generate(self) -> tuple[Data, Slices]:
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
-        low, high = self.num_masses
-        sizes = rng.integers(low, high, self.num_samples, endpoint=True)
-        steps = self.frame_time * FORCES[self.force].steps_per_time
+        sizes = rng.integers(*self.num_masses, self.num_samples, endpoint=True)
+        steps = max(1, round(self.frame_time * FORCES[self.force].steps_per_time))
         parts, samples = [], []
         for size in np.unique(sizes):
             (own,) = np.nonzero(sizes == size)
             start, source, joined = self._starts(len(own), int(size), rng)
-            frames = simulate(
-                start, self.num_frames, self.frame_time, max(1, round(steps)), self.box
-            )
-            parts.append(self._tensors(frames, source, joined, rng))
+            frames = simulate(start, self.num_frames, self.frame_time, steps, self.box)
+            parts.append(self._rows(frames, source, joined, rng))
             samples.append(torch.from_numpy(own))
-        rows, counts = in_order(parts, torch.cat(samples))
-        return stored_content(
-            self, *collate_ragged(rows, counts, data_class=self.data_class)
-        )
-
-
-def state_features(frames: Systems, frame_time: float) -> Array:
-    """Returns `[S, N, T, 4]`: positions, and velocities per frame."""
-    return np.concatenate([frames.position, frame_time * frames.velocity], axis=-1)
-
-
-def difference_scale(force: str, frame_time: float) -> list[float]:
-    """Returns the factors that make differences between frames of `state_features` of
-    the order of 1: the speed in speeds at the start, the pull of a spring in its
-    extension."""
-    moved = 1 / (SPEED * frame_time)
-    pulled = 1 / (FORCES[force].strength * frame_time**2)
-    return [moved, moved, pulled, pulled]
-
-
-def with_differences(features: Array, scale: Sequence[float]) -> Array:
-    """Returns features `[S, N, T, F]` beside their scaled differences to the next
-    frame, 0 in the last one."""
-    # In double precision: velocities hardly change within a frame.
-    change = np.diff(features, axis=2, append=features[:, :, -1:])
-    return np.concatenate([features, change * np.array(scale)], axis=-1)
-
-
-def frame_rows(features: Array) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Returns the rows of temporal graphs of the same size, and how many each has."""
-    count, masses, frames = features.shape[:3]
-    x = torch.from_numpy(features).float().flatten(0, 2)
-    rows = {
-        "x_steps": x,
-        "mask_steps": torch.ones(len(x), dtype=torch.bool),
-        "num_frames": torch.full((count,), frames),
-        "node_id": torch.arange(masses).repeat(count),
-    }
-    sizes = dict.fromkeys(rows, masses * frames) | {"num_frames": 1, "node_id": masses}
-    return rows, {name: torch.full((count,), size) for name, size in sizes.items()}
-
-
-def flat_rows(features: Array) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Returns all frames of each mass in one row, and how many rows each sample has."""
-    count, masses = features.shape[:2]
-    # [S, N, T, F] -> [S * N, T * F]
-    x = torch.from_numpy(features).float().flatten(2).flatten(0, 1)
-    return {"x": x}, {"x": torch.full((count,), masses)}
-
-
-def ordered_pairs(num_masses: int) -> Tensor:
-    """Returns all ordered pairs of two different masses, `[2, P]`."""
-    return (~torch.eye(num_masses, dtype=torch.bool)).nonzero().T.contiguous()
-
-
-def in_order(
-    parts: Sequence[tuple[dict[str, Tensor], dict[str, Tensor]]], sample: Tensor
-) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Joins the rows of several groups of samples in the order of the samples."""
-    rows, counts = {}, {}
-    for name in parts[0][0]:
-        axis = 1 if name in ("edge_index", "edge_label_index") else 0
-        values = torch.cat([values[name] for values, _ in parts], dim=axis)
-        count = torch.cat([sizes[name] for _, sizes in parts])
-        if len(parts) > 1:
-            order = sample.repeat_interleave(count).argsort(stable=True)
-            values = values.index_select(axis, order)
-        rows[name], counts[name] = values, count[sample.argsort()]
-    return rows, counts
-
-
-def check_positive(argument: str, value: float) -> float:
-    """Returns a number if it is positive and finite."""
-    if isinstance(value, bool) or not isinstance(value, int | float):
-        raise TypeError(f"Expected `{argument}` to be a number, got {value!r}.")
-    if not 0 < value < float("inf"):
-        raise ValueError(f"Expected `{argument}` to be positive, got {value}.")
-    return float(value)
-
-
-def check_bool(argument: str, value: bool) -> bool:
-    """Returns a value if it is a bool."""
-    if not isinstance(value, bool):
-        raise TypeError(f"Expected `{argument}` to be a bool, got {value!r}.")
-    return value
-
-
-def _check_masses(value: int | Sequence[int]) -> tuple[int, int]:
-    """The smallest and the largest number of masses."""
-    pair = value if isinstance(value, list | tuple) else (value, value)
-    if len(pair) != 2:
-        raise ValueError(
-            f"Expected `num_masses` to be a number or the smallest and the largest "
-            f"one, got {value!r}."
-        )
-    low = check_int("num_masses", pair[0], MIN_MASSES, MAX_MASSES)
-    return low, check_int("num_masses", pair[1], low, MAX_MASSES)
-
-
-# Of a mass: position and velocity.
-STATE = 4
-
-
-class PhysicalMotion(PhysicalSystems):
-    r"""Masses in motion: where will they be in the next frames?
-
-    A sample shows `history` frames in a row, the first of them drawn at random from a
-    simulation of `num_frames`, and asks for the `horizon` frames that follow. The
-    velocity of a frame is how far the mass has moved since the frame before it,
-    :math:`\mathbf{v}_t = \mathbf{x}_t - \mathbf{x}_{t-1}`: this holds exactly, also
-    where the true velocity changes within the frame.
-
-    Who acts on whom is given: springs as edges, in both directions; charges and, with
-    gravity, masses as a further feature, all pairs being related. Forces are those of
-    :class:`~pyg_relational.datasets.PhysicalConnections`; with gravity, masses are
-    uniform between 0.5 and 1.5, the softening is 0.3 and the factor of the force 0.3.
-
-    By default there are no walls, and the centre of mass of each system rests at the
-    origin: systems do not act on each other, so where each of them is, and how it
-    moves as a whole, is nothing to be learnt.
-
-    A sample is generated on the first use, from the seed alone. Each split has its own
-    random stream, which depends on the seed, its own size and what is simulated.
-
-    Args:
-        root (str): Folder of the dataset; files go to `root/processed`.
-        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
-        force (str): `"springs"`, `"charges"` or `"gravity"`. (default: `"springs"`)
-        num_masses (int or tuple): Masses of a sample, 2 to 20, or the smallest and the
-            largest number of them. (default: `5`)
-        num_frames (int): Frames that are simulated, more than `history` and `horizon`
-            together. (default: `49`)
-        history (int): Frames that a sample shows. (default: `2`)
-        horizon (int): Frames to predict. (default: `10`)
-        num_train (int): Samples in the training split. (default: `10000`)
-        num_val (int): Samples in the validation split. (default: `1000`)
-        num_test (int): Samples in the test split. (default: `2000`)
-        centred (bool): Whether the centre of mass of each system rests at the origin;
-            needs `box=None`. (default: `True`)
-        frame_time (float): Time between two frames. (default: `0.1`)
-        box (float, optional): Walls at plus and minus this coordinate.
-            (default: `None`)
-        seed (int): Seed of all random streams, not negative. (default: `0`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the samples for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Generate again. (default: `False`)
-
-    Shapes:
-        - **x:** `[N, history, 4]` position, and velocity in units of length a frame;
-          `[N, history, 5]` with the charge or mass for `force="charges"` or
-          `"gravity"`
-        - **mask:** `[N, history]`, all of it true
-        - **edge_index:** `[2, E]` springs in both directions (only `"springs"`)
-        - **y:** `[N, horizon, 4]` position and velocity
-        - **velocity:** `[N, 2]` true velocity in the last frame that is shown, per
-          unit of time: what a simulation needs to go on from there
-        - **question_target:** `[N, horizon, 4]` 0 position, 1 velocity
-
-    Raises:
-        OSError: The samples have to be generated and `root` cannot be written.
-        TypeError: A number is none, or `centred` is not a bool.
-        ValueError: A name is unknown, a number is out of range, the simulation is too
-            short, or there is both a box and a centre.
-    """
-
-    task = "forecast"
-    kind = "node"
-
-    def __init__(
-        self,
-        root: str,
-        split: str = "train",
-        force: str = "springs",
-        num_masses: int | Sequence[int] = 5,
-        num_frames: int = 49,
-        history: int = 2,
-        horizon: int = 10,
-        num_train: int = 10000,
-        num_val: int = 1000,
-        num_test: int = 2000,
-        centred: bool = True,
-        frame_time: float = 0.1,
-        box: float | None = None,
-        seed: int = 0,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
-    ) -> None:
-        self.history = check_int("history", history, 1)
-        self.horizon = check_int("horizon", horizon, 1)
-        if check_int("num_frames", num_frames, 1) <= history + horizon:
-            raise ValueError(
-                f"Expected `num_frames` to be at least {history + horizon + 1}, "
-                f"`history` + `horizon` + 1, got {num_frames}."
-            )
-        self.centred = check_bool("centred", centred)
-        if centred and box is not None:
-            raise ValueError(
-                f"Expected `box` to be None with `centred`, got {box}; walls move with "
-                "the observer."
-            )
-        super().__init__(
-            root,
-            split,
-            force,
-            num_masses,
-            num_frames,
-            {"train": num_train, "val": num_val, "test": num_test},
-            frame_time,
-            box,
-            seed,
-            transform,
-            pre_transform,
-            pre_filter,
-            force_reload,
-        )
-
-    @staticmethod
-    def metric_groups() -> dict[str, tuple[str, ...]]:
-        """Returns the groups by which values are scored, with their names."""
-        return {"target": ("position", "velocity")}
-
-    def constant_velocity(self, data: Data) -> Tensor:
-        """Returns where masses would be if nothing acted on them, `[N, horizon, 4]`.
-
-        Args:
-            data (Data): A sample or a batch of this dataset.
-        """
-        last = data.x[:, -1]
-        position, velocity = last[:, None, :2], last[:, None, 2:STATE]
-        step = torch.arange(1, self.horizon + 1, device=last.device)[:, None]
-        velocity = velocity.expand(-1, self.horizon, -1)
-        return torch.cat([position + step * velocity, velocity], dim=-1)
-
-    def _name(self) -> str:
-        window = f"motion-history{self.history}-horizon{self.horizon}"
-        return window + "-centred" * self.centred
-
-    def _starts(
-        self, count: int, num_masses: int, rng: np.random.Generator
-    ) -> tuple[Systems, Array, NDArray[np.bool_]]:
-        start, source, joined = sample_starts(
-            self.force, count, num_masses, rng, self.box
-        )
-        return centred(start) if self.centred else start, source, joined
-
-    def _tensors(
-        self,
-        frames: Systems,
-        source: Array,
-        joined: NDArray[np.bool_],
-        rng: np.random.Generator,
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        window = self._window(frames, rng)
-        count, masses = source.shape
-        state = window.position[:, :, 1:]
-        moved = np.diff(window.position, axis=2)
-        state = np.concatenate([state, moved], axis=-1)
-        shown, asked = np.split(state, [self.history], axis=2)
-        if self.force != "springs":
-            constant = np.broadcast_to(source[:, :, None, None], (*shown.shape[:3], 1))
-            shown = np.concatenate([shown, constant], axis=-1)
-        rows, counts = frame_rows(shown)
-        target = torch.tensor([0, 0, 1, 1])
-        # [S, N, K, 4] -> [S * N, K, 4]
-        y = torch.from_numpy(asked).float().flatten(0, 1)
-        now = torch.from_numpy(window.velocity[:, :, self.history]).float()
-        rows |= {
-            "y": y,
-            "velocity": now.flatten(0, 1),
-            "question_target": target.expand_as(y),
-        }
-        size = torch.full((count,), masses)
-        counts |= dict.fromkeys(("y", "velocity", "question_target"), size)
-        if self.force == "springs":
-            sample, *ends = torch.from_numpy(joined).nonzero().T
-            rows["edge_index"] = torch.stack(ends)
-            counts["edge_index"] = sample.bincount(minlength=count)
-        return rows, counts
-
-    def _window(self, frames: Systems, rng: np.random.Generator) -> Systems:
-        """The frames that a sample needs: what is shown and asked, and one before."""
-        length = self.history + self.horizon + 1
-        first = rng.integers(self.num_frames - length + 1, size=len(frames.position))
-        # [S, 1, K + 1, 1]
-        index = (first[:, None] + np.arange(length))[:, None, :, None]
-        return replace(
-            frames,
-            position=np.take_along_axis(frames.position, index, axis=2),
-            velocity=np.take_along_axis(frames.velocity, index, axis=2),
-        )
-
-
-# How many systems are there?.
-
-
-class PhysicalSystemCount(PhysicalSystems):
-    r"""Masses in motion, joined by springs: how many separate systems do they form? As
-    the dynamic systems of `"A simple neural network module for relational reasoning"
-    <https://arxiv.org/abs/1706.01427>`_, 10 masses in 16 frames.
-
-    All numbers of systems from 1 (all masses hang together) to the number of masses
-    (all are free) are equally likely, which makes chance one in `num_masses`. So many
-    masses found a system each, and each further mass is joined by a spring to one of
-    those before it, all equally likely; each system is then a tree.
-
-    Forces and motion are those of
-    :class:`~pyg_relational.datasets.PhysicalConnections` with springs. They are not
-    those of the paper, which does not give them in full.
-
-    A sample is generated on the first use, from the seed alone. Each split has its own
-    random stream, which depends on the seed, its own size and what is simulated.
-
-    Args:
-        root (str): Folder of the dataset; files go to `root/processed`.
-        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
-        num_masses (int or tuple): Masses of a sample, 2 to 20, or the smallest and the
-            largest number of them. (default: `10`)
-        num_frames (int): Frames of a sample. (default: `16`)
-        num_train (int): Samples in the training split. (default: `10000`)
-        num_val (int): Samples in the validation split. (default: `1000`)
-        num_test (int): Samples in the test split. (default: `2000`)
-        layout (str): `"temporal"`, a :class:`~pyg_relational.data.TemporalGraph`, or
-            `"flat"`, all frames of a mass in one row, for models without time.
-            (default: `"temporal"`)
-        differences (bool): Adds how features change to the next frame, which shows
-            the force. (default: `False`)
-        frame_time (float): Time between two frames. (default: `0.1`)
-        box (float, optional): Walls at plus and minus this coordinate.
-            (default: `5.0`)
-        seed (int): Seed of all random streams, not negative. (default: `0`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the samples for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Generate again. (default: `False`)
-
-    Shapes:
-        - **x:** `[N, T, 4]` position, and velocity in units of length a frame; with
-          `differences` `[N, T, 8]`, their changes to the next frame behind them (0 in
-          the last one), in starting speeds and in extensions of a spring;
-          `[N, T * F]` with `layout="flat"`
-        - **mask:** `[N, T]`, all of it true
-        - **y:** `[1]` number of systems, less 1
-        - **question_systems:** `[1]` the same: scores are given for each number
-
-    Raises:
-        OSError: The samples have to be generated and `root` cannot be written.
-        TypeError: A number is none, or `differences` is not a bool.
-        ValueError: A name is unknown, or a number is out of range.
-    """
-
-    kind = "graph"
-
-    def __init__(
-        self,
-        root: str,
-        split: str = "train",
-        num_masses: int | Sequence[int] = 10,
-        num_frames: int = 16,
-        num_train: int = 10000,
-        num_val: int = 1000,
-        num_test: int = 2000,
-        layout: str = "temporal",
-        differences: bool = False,
-        frame_time: float = 0.1,
-        box: float | None = 5.0,
-        seed: int = 0,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
-    ) -> None:
-        self.layout = check_name("layout", layout, LAYOUTS)
-        self.data_class = TemporalGraph if layout == "temporal" else Data
-        self.differences = check_bool("differences", differences)
-        super().__init__(
-            root,
-            split,
-            "springs",
-            num_masses,
-            num_frames,
-            {"train": num_train, "val": num_val, "test": num_test},
-            frame_time,
-            box,
-            seed,
-            transform,
-            pre_transform,
-            pre_filter,
-            force_reload,
-        )
-
-    @staticmethod
-    def metric_groups() -> dict[str, tuple[str, ...]]:
-        """Returns the groups by which samples are scored: the number of systems."""
-        return {"systems": tuple(str(n) for n in range(1, MAX_MASSES + 1))}
-
-    def _name(self) -> str:
-        return f"count-{self.layout}" + "-differences" * self.differences
-
-    def _starts(
-        self, count: int, num_masses: int, rng: np.random.Generator
-    ) -> tuple[Systems, Array, NDArray[np.bool_]]:
-        return sample_starts(self.force, count, num_masses, rng, self.box, trees=True)
-
-    def _tensors(
-        self,
-        frames: Systems,
-        source: Array,
-        joined: NDArray[np.bool_],
-        rng: np.random.Generator,
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        features = state_features(frames, self.frame_time)
-        if self.differences:
-            scale = difference_scale(self.force, self.frame_time)
-            features = with_differences(features, scale)
-        in_rows = frame_rows if self.layout == "temporal" else flat_rows
-        rows, counts = in_rows(features)
-        y = torch.from_numpy(count_systems(joined) - 1)
-        names, one = ("y", "question_systems"), torch.ones(len(y), dtype=torch.long)
-        return rows | dict.fromkeys(names, y), counts | dict.fromkeys(names, one)
-
-
-# Which masses are connected?.
-
-
-CONNECTION_FORCES = ("springs", "charges")
+        rows, counts = _in_order(parts, torch.cat(samples))
+        return collate_ragged(rows, counts, data_class=self.data_class)
 
 
 class PhysicalConnections(PhysicalSystems):
@@ -583,7 +127,7 @@ class PhysicalConnections(PhysicalSystems):
     random stream, which depends on the seed, its own size and what is simulated.
 
     Args:
-        root (str): Folder of the dataset; files go to `root/processed`.
+        root (str): Folder of the dataset.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         force (str): `"springs"` or `"charges"`. (default: `"springs"`)
         num_masses (int or tuple): Masses of a sample, 2 to 20, or the smallest and the
@@ -601,12 +145,8 @@ class PhysicalConnections(PhysicalSystems):
         box (float, optional): Walls at plus and minus this coordinate.
             (default: `5.0`)
         seed (int): Seed of all random streams, not negative. (default: `0`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the samples for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Generate again. (default: `False`)
+        **kwargs (optional): Additional arguments of
+            :class:`~pyg_relational.datasets.StoredDataset`.
 
     Shapes:
         - **x:** `[N, T, 4]` position, and velocity in units of length a frame; with
@@ -619,11 +159,6 @@ class PhysicalConnections(PhysicalSystems):
 
         With `layout="flat"`, **x** is `[N, T * F]`, and the pairs are also the
         **edge_index** of the sample.
-
-    Raises:
-        OSError: The samples have to be generated and `root` cannot be written.
-        TypeError: A number is none, or `differences` is not a bool.
-        ValueError: A name is unknown, or a number is out of range.
     """
 
     kind = "pair"
@@ -643,29 +178,15 @@ class PhysicalConnections(PhysicalSystems):
         frame_time: float = 0.1,
         box: float | None = 5.0,
         seed: int = 0,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
+        **kwargs: Any,
     ) -> None:
+        check_name("force", force, CONNECTION_FORCES)
+        size = split_size(split, num_train, num_val, num_test)
+        self._choose(force, num_masses, num_frames, size, frame_time, box, seed)
         self.layout = check_name("layout", layout, LAYOUTS)
         self.data_class = TemporalGraph if layout == "temporal" else Data
         self.differences = check_bool("differences", differences)
-        super().__init__(
-            root,
-            split,
-            check_name("force", force, CONNECTION_FORCES),
-            num_masses,
-            num_frames,
-            {"train": num_train, "val": num_val, "test": num_test},
-            frame_time,
-            box,
-            seed,
-            transform,
-            pre_transform,
-            pre_filter,
-            force_reload,
-        )
+        super().__init__(root, split, **kwargs)
 
     @staticmethod
     def metric_groups() -> dict[str, tuple[str, ...]]:
@@ -673,24 +194,22 @@ class PhysicalConnections(PhysicalSystems):
         stands for whole samples."""
         return {"connection": ("apart", "connected"), "sets": ("solved",)}
 
-    def _name(self) -> str:
+    def _task_name(self) -> str:
         return f"connections-{self.layout}" + "-differences" * self.differences
 
-    def _tensors(
+    def _rows(
         self,
         frames: Systems,
         source: Array,
         joined: NDArray[np.bool_],
         rng: np.random.Generator,
-    ) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-        features = state_features(frames, self.frame_time)
-        if self.differences:
-            scale = difference_scale(self.force, self.frame_time)
-            features = with_differences(features, scale)
-        count, masses = features.shape[:2]
-        in_rows = frame_rows if self.layout == "temporal" else flat_rows
-        rows, counts = in_rows(features)
-        pairs = ordered_pairs(masses)
+    ) -> Rows:
+        rows, counts = _state_rows(
+            frames, self.force, self.frame_time, self.layout, self.differences
+        )
+        count, masses = source.shape
+        # [2, P], all ordered pairs of two different masses
+        pairs = (~torch.eye(masses, dtype=torch.bool)).nonzero().T.contiguous()
         # [S, N, N] -> [S * P]
         y = torch.from_numpy(joined).long()[:, pairs[0], pairs[1]].flatten()
         names = ["edge_label_index"] + ["edge_index"] * (self.layout == "flat")
@@ -698,3 +217,295 @@ class PhysicalConnections(PhysicalSystems):
         rows |= {"y": y, "question_connection": y}
         size = torch.full((count,), pairs.size(1))
         return rows, counts | dict.fromkeys([*names, "y", "question_connection"], size)
+
+
+class PhysicalSystemCount(PhysicalSystems):
+    r"""Masses in motion, joined by springs: how many separate systems do they form? As
+    the dynamic systems of `"A simple neural network module for relational reasoning"
+    <https://arxiv.org/abs/1706.01427>`_, 10 masses in 16 frames.
+
+    All numbers of systems from 1 (all masses hang together) to the number of masses
+    (all are free) are equally likely, which makes chance one in `num_masses`. So many
+    masses found a system each, and each further mass is joined by a spring to one of
+    those before it, all equally likely; each system is then a tree.
+
+    Forces and motion are those of
+    :class:`~pyg_relational.datasets.PhysicalConnections` with springs. They are not
+    those of the paper, which does not give them in full.
+
+    Args:
+        root, split, num_masses, num_frames, num_train, num_val, num_test, layout,
+            differences, frame_time, box, seed, **kwargs: As for
+            :class:`~pyg_relational.datasets.PhysicalConnections`, with 10 masses and
+            16 frames by default.
+
+    Shapes:
+        - **x**, **mask:** as in :class:`~pyg_relational.datasets.PhysicalConnections`
+        - **y:** `[1]` number of systems, less 1
+        - **question_systems:** `[1]` the same: scores are given for each number
+    """
+
+    kind = "graph"
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        num_masses: int | Sequence[int] = 10,
+        num_frames: int = 16,
+        num_train: int = 10000,
+        num_val: int = 1000,
+        num_test: int = 2000,
+        layout: str = "temporal",
+        differences: bool = False,
+        frame_time: float = 0.1,
+        box: float | None = 5.0,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        size = split_size(split, num_train, num_val, num_test)
+        self._choose("springs", num_masses, num_frames, size, frame_time, box, seed)
+        self.layout = check_name("layout", layout, LAYOUTS)
+        self.data_class = TemporalGraph if layout == "temporal" else Data
+        self.differences = check_bool("differences", differences)
+        super().__init__(root, split, **kwargs)
+
+    @staticmethod
+    def metric_groups() -> dict[str, tuple[str, ...]]:
+        """Returns the groups by which samples are scored: the number of systems."""
+        return {"systems": tuple(str(n) for n in range(1, MAX_MASSES + 1))}
+
+    def _task_name(self) -> str:
+        return f"count-{self.layout}" + "-differences" * self.differences
+
+    def _starts(
+        self, count: int, num_masses: int, rng: np.random.Generator
+    ) -> tuple[Systems, Array, NDArray[np.bool_]]:
+        return sample_starts(self.force, count, num_masses, rng, self.box, trees=True)
+
+    def _rows(
+        self,
+        frames: Systems,
+        source: Array,
+        joined: NDArray[np.bool_],
+        rng: np.random.Generator,
+    ) -> Rows:
+        rows, counts = _state_rows(
+            frames, self.force, self.frame_time, self.layout, self.differences
+        )
+        y = torch.from_numpy(count_systems(joined) - 1)
+        names, one = ("y", "question_systems"), torch.ones(len(y), dtype=torch.long)
+        return rows | dict.fromkeys(names, y), counts | dict.fromkeys(names, one)
+
+
+class PhysicalMotion(PhysicalSystems):
+    r"""Masses in motion: where will they be in the next frames?
+
+    A sample shows `history` frames in a row, the first of them drawn at random from a
+    simulation of `num_frames`, and asks for the `horizon` frames that follow. The
+    velocity of a frame is how far the mass has moved since the frame before it,
+    :math:`\mathbf{v}_t = \mathbf{x}_t - \mathbf{x}_{t-1}`: this holds exactly, also
+    where the true velocity changes within the frame.
+
+    Who acts on whom is given: springs as edges, in both directions; charges and, with
+    gravity, masses as a further feature, all pairs being related. Forces are those of
+    :class:`~pyg_relational.datasets.PhysicalConnections`; with gravity, masses are
+    uniform between 0.5 and 1.5, the softening is 0.3 and the factor of the force 0.3.
+
+    By default there are no walls, and the centre of mass of each system rests at the
+    origin: systems do not act on each other, so where each of them is, and how it
+    moves as a whole, is nothing to be learnt.
+
+    Args:
+        root, split, num_masses, num_train, num_val, num_test, frame_time, seed,
+            **kwargs: As for :class:`~pyg_relational.datasets.PhysicalConnections`.
+        force (str): `"springs"`, `"charges"` or `"gravity"`. (default: `"springs"`)
+        num_frames (int): Frames that are simulated, more than `history` and `horizon`
+            together. (default: `49`)
+        history (int): Frames that a sample shows. (default: `2`)
+        horizon (int): Frames to predict. (default: `10`)
+        centred (bool): Whether the centre of mass of each system rests at the origin;
+            needs `box=None`. (default: `True`)
+        box (float, optional): Walls at plus and minus this coordinate.
+            (default: `None`)
+
+    Shapes:
+        - **x:** `[N, history, 4]` position, and velocity in units of length a frame;
+          `[N, history, 5]` with the charge or mass for `force="charges"` or
+          `"gravity"`
+        - **mask:** `[N, history]`, all of it true
+        - **edge_index:** `[2, E]` springs in both directions (only `"springs"`)
+        - **y:** `[N, horizon, 4]` position and velocity
+        - **velocity:** `[N, 2]` true velocity in the last frame that is shown, per
+          unit of time: what a simulation needs to go on from there
+        - **question_target:** `[N, horizon, 4]` 0 position, 1 velocity
+
+    Raises:
+        ValueError: The simulation is too short, or there is both a box and a centre.
+    """
+
+    task = "forecast"
+    kind = "node"
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        force: str = "springs",
+        num_masses: int | Sequence[int] = 5,
+        num_frames: int = 49,
+        history: int = 2,
+        horizon: int = 10,
+        num_train: int = 10000,
+        num_val: int = 1000,
+        num_test: int = 2000,
+        centred: bool = True,
+        frame_time: float = 0.1,
+        box: float | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        self.history = check_int("history", history, 1)
+        self.horizon = check_int("horizon", horizon, 1)
+        if check_int("num_frames", num_frames, 1) <= history + horizon:
+            raise ValueError(
+                f"Expected `num_frames` to be at least {history + horizon + 1}, "
+                f"`history` + `horizon` + 1, got {num_frames}."
+            )
+        self.centred = check_bool("centred", centred)
+        if centred and box is not None:
+            raise ValueError(
+                f"Expected `box` to be None with `centred`, got {box}; walls move with "
+                "the observer."
+            )
+        size = split_size(split, num_train, num_val, num_test)
+        self._choose(force, num_masses, num_frames, size, frame_time, box, seed)
+        super().__init__(root, split, **kwargs)
+
+    @staticmethod
+    def metric_groups() -> dict[str, tuple[str, ...]]:
+        """Returns the groups by which values are scored, with their names."""
+        return {"target": ("position", "velocity")}
+
+    def constant_velocity(self, data: Data) -> Tensor:
+        """Returns where masses would be if nothing acted on them, `[N, horizon, 4]`.
+
+        Args:
+            data (Data): A sample or a batch of this dataset.
+        """
+        last = data.x[:, -1]
+        position, velocity = last[:, None, :2], last[:, None, 2:STATE]
+        step = torch.arange(1, self.horizon + 1, device=last.device)[:, None]
+        velocity = velocity.expand(-1, self.horizon, -1)
+        return torch.cat([position + step * velocity, velocity], dim=-1)
+
+    def _task_name(self) -> str:
+        window = f"motion-history{self.history}-horizon{self.horizon}"
+        return window + "-centred" * self.centred
+
+    def _starts(
+        self, count: int, num_masses: int, rng: np.random.Generator
+    ) -> tuple[Systems, Array, NDArray[np.bool_]]:
+        start, source, joined = super()._starts(count, num_masses, rng)
+        return centred(start) if self.centred else start, source, joined
+
+    def _rows(
+        self,
+        frames: Systems,
+        source: Array,
+        joined: NDArray[np.bool_],
+        rng: np.random.Generator,
+    ) -> Rows:
+        count, masses = source.shape
+        # What is shown and asked, and one frame before.
+        length = self.history + self.horizon + 1
+        first = rng.integers(self.num_frames - length + 1, size=(count, 1))
+        # [S, 1, K + 1, 1]
+        window = (first + np.arange(length))[:, None, :, None]
+        position = np.take_along_axis(frames.position, window, axis=2)
+        velocity = np.take_along_axis(frames.velocity, window, axis=2)
+        moved = np.diff(position, axis=2)
+        state = np.concatenate([position[:, :, 1:], moved], axis=-1)
+        shown, asked = np.split(state, [self.history], axis=2)
+        if self.force != "springs":
+            constant = np.broadcast_to(source[:, :, None, None], (*shown.shape[:3], 1))
+            shown = np.concatenate([shown, constant], axis=-1)
+        rows, counts = _frame_rows(shown)
+        # [S, N, K, 4] -> [S * N, K, 4]
+        y = torch.from_numpy(asked).float().flatten(0, 1)
+        now = torch.from_numpy(velocity[:, :, self.history]).float()
+        rows |= {
+            "y": y,
+            "velocity": now.flatten(0, 1),
+            "question_target": torch.tensor([0, 0, 1, 1]).expand_as(y),
+        }
+        size = torch.full((count,), masses)
+        counts |= dict.fromkeys(("y", "velocity", "question_target"), size)
+        if self.force == "springs":
+            sample, *ends = torch.from_numpy(joined).nonzero().T
+            rows["edge_index"] = torch.stack(ends)
+            counts["edge_index"] = sample.bincount(minlength=count)
+        return rows, counts
+
+
+def _state_rows(
+    frames: Systems, force: str, frame_time: float, layout: str, differences: bool
+) -> Rows:
+    """Positions, and velocities per frame, beside their differences if asked for."""
+    # [S, N, T, 4]
+    features = np.concatenate([frames.position, frame_time * frames.velocity], axis=-1)
+    if differences:
+        # Differences are of the order of 1 in these units: the speed in speeds at the
+        # start, the pull of a spring in its extension.
+        moved = 1 / (SPEED * frame_time)
+        pulled = 1 / (FORCES[force].strength * frame_time**2)
+        # In double precision: velocities hardly change within a frame.
+        change = np.diff(features, axis=2, append=features[:, :, -1:])
+        scaled = change * np.array([moved, moved, pulled, pulled])
+        features = np.concatenate([features, scaled], axis=-1)
+    if layout == "temporal":
+        return _frame_rows(features)
+    count, masses = features.shape[:2]
+    # [S, N, T, F] -> [S * N, T * F]
+    x = torch.from_numpy(features).float().flatten(2).flatten(0, 1)
+    return {"x": x}, {"x": torch.full((count,), masses)}
+
+
+def _frame_rows(features: Array) -> Rows:
+    """Features `[S, N, T, F]` as temporal graphs."""
+    count, masses, frames = features.shape[:3]
+    x = torch.from_numpy(features).float().flatten(0, 2)
+    rows = {
+        "x_steps": x,
+        "mask_steps": torch.ones(len(x), dtype=torch.bool),
+        "num_frames": torch.full((count,), frames),
+        "node_id": torch.arange(masses).repeat(count),
+    }
+    sizes = dict.fromkeys(rows, masses * frames) | {"num_frames": 1, "node_id": masses}
+    return rows, {name: torch.full((count,), size) for name, size in sizes.items()}
+
+
+def _in_order(parts: Sequence[Rows], sample: Tensor) -> Rows:
+    """Joins the rows of several groups of samples in the order of the samples."""
+    rows, counts = {}, {}
+    for name in parts[0][0]:
+        axis = 1 if name in ("edge_index", "edge_label_index") else 0
+        values = torch.cat([values[name] for values, _ in parts], dim=axis)
+        count = torch.cat([sizes[name] for _, sizes in parts])
+        if len(parts) > 1:
+            order = sample.repeat_interleave(count).argsort(stable=True)
+            values = values.index_select(axis, order)
+        rows[name], counts[name] = values, count[sample.argsort()]
+    return rows, counts
+
+
+def _check_masses(value: int | Sequence[int]) -> tuple[int, int]:
+    """The smallest and the largest number of masses."""
+    pair = value if isinstance(value, list | tuple) else (value, value)
+    if len(pair) != 2:
+        raise ValueError(
+            f"Expected `num_masses` to be a number or the smallest and the largest "
+            f"one, got {value!r}."
+        )
+    low = check_int("num_masses", pair[0], MIN_MASSES, MAX_MASSES)
+    return low, check_int("num_masses", pair[1], low, MAX_MASSES)

@@ -1,7 +1,8 @@
+"""Scenes that were converted from files, read shard by shard."""
+
 import json
 from bisect import bisect_right
 from collections import OrderedDict
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,8 @@ from torch_geometric.data.separate import separate
 from pyg_relational._checks import check_name
 from pyg_relational._files import read_verified
 from pyg_relational.data.scenes.encoder import SceneEncoder
+from pyg_relational.datasets.base import SPLITS, Transform
 
-SPLITS = ("train", "val", "test")
 KEPT = 4  # shards in memory at once
 
 
@@ -38,7 +39,7 @@ class SceneDataset(Dataset):
         self,
         root: str | Path,
         split: str | None = None,
-        transform: Callable[[Data], Any] | None = None,
+        transform: Transform | None = None,
     ) -> None:
         folder = Path(root)
         if split is not None:

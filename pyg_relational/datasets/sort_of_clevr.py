@@ -6,8 +6,8 @@ reasoning", supplementary material; the card in `datasets/sort-of-clevr` lists t
 choices that the paper leaves open.
 """
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -15,21 +15,19 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 
 from pyg_relational._checks import check_int, check_name
 from pyg_relational.datasets.base import (
-    changed_name,
+    SPLITS,
+    Filter,
+    Slices,
+    StoredDataset,
+    Transform,
     collate_stacked,
-    keep_and_change,
-    load_stored,
-    stored_content,
-    stored_name,
+    split_size,
 )
-from pyg_relational.datasets.on_disk import ChunkedOnDiskDataset, Graphs
-
-# The words of Sort-of-CLEVR: colours, shapes, questions and answers.
-
+from pyg_relational.datasets.on_disk import ChunkedOnDiskDataset
 
 COLOURS = ("red", "green", "blue", "orange", "grey", "yellow")
 SHAPES = ("circle", "square")
@@ -45,6 +43,25 @@ SUBTYPES = (
 SUBTYPES_PER_KIND = 3
 ANSWERS = ("circle", "square", "no", "yes", "1", "2", "3", "4", "5", "6")
 REPRESENTATIONS = ("state", "pixels")
+IMAGE_SIZE = 75
+HALF_SIZE = 5
+FIRST_CENTRE = HALF_SIZE
+LAST_CENTRE = IMAGE_SIZE - 1 - HALF_SIZE
+MIN_SQUARED_DISTANCE = (2 * HALF_SIZE) ** 2
+QUESTIONS_PER_KIND = 10
+BACKGROUND = (255, 255, 255)
+# In the order of COLOURS.
+COLOUR_VALUES = (
+    (255, 0, 0),
+    (0, 255, 0),
+    (0, 0, 255),
+    (255, 156, 0),
+    (128, 128, 128),
+    (255, 255, 0),
+)
+OBJECT_KEYS = ("colour", "shape", "x", "y")
+
+IntArray = NDArray[np.int64]
 
 
 def kind_of(subtype: str) -> str:
@@ -92,29 +109,6 @@ def question_text(question: Tensor) -> str:
     """Writes an encoded question as the text that `parse_question` reads."""
     colour, subtype = question.split([len(COLOURS), len(SUBTYPES)])
     return f"{SUBTYPES[int(subtype.argmax())]} {COLOURS[int(colour.argmax())]}"
-
-
-# Sort-of-CLEVR scenes, questions, answers and pictures, many at a time.
-
-
-IMAGE_SIZE = 75
-HALF_SIZE = 5
-FIRST_CENTRE = HALF_SIZE
-LAST_CENTRE = IMAGE_SIZE - 1 - HALF_SIZE
-MIN_SQUARED_DISTANCE = (2 * HALF_SIZE) ** 2
-QUESTIONS_PER_KIND = 10
-BACKGROUND = (255, 255, 255)
-# In the order of COLOURS.
-COLOUR_VALUES = (
-    (255, 0, 0),
-    (0, 255, 0),
-    (0, 0, 255),
-    (255, 156, 0),
-    (128, 128, 128),
-    (255, 255, 0),
-)
-
-IntArray = NDArray[np.int64]
 
 
 class Scenes(NamedTuple):
@@ -280,12 +274,6 @@ def scene_tensors(
     }
 
 
-# Single Sort-of-CLEVR scenes: made from a description, or turned into a picture.
-
-
-OBJECT_KEYS = ("colour", "shape", "x", "y")
-
-
 def scene_from_objects(
     objects: Sequence[Mapping[str, Any]],
     questions: Sequence[str],
@@ -432,16 +420,18 @@ def _read_questions(questions: Sequence[str], colour: np.ndarray) -> Questions:
     return Questions(np.array([asked]), np.array([subtypes]))
 
 
-# What both forms of Sort-of-CLEVR, in memory and on disk, have in common.
-
-
-SPLITS = ("train", "val", "test")
-# Part of every file name: raise it whenever the generated content changes.
-FORMAT_VERSION = 1
+def generate(
+    num_scenes: int, num_objects: int, representation: str, rng: np.random.Generator
+) -> tuple[Data, Slices]:
+    """Generates scenes, one after the other, with their slices."""
+    scenes = sample_scenes(num_scenes, num_objects, rng)
+    questions = sample_questions(num_scenes, num_objects, rng)
+    tensors = scene_tensors(scenes, questions, representation)
+    return collate_stacked(tensors, None if "x" in tensors else num_objects)
 
 
 class SortOfCLEVRTask:
-    """Names, texts and arguments of Sort-of-CLEVR."""
+    """What both forms of Sort-of-CLEVR, in memory and on disk, have in common."""
 
     task = "classification"
     num_answers = len(ANSWERS)
@@ -457,6 +447,8 @@ class SortOfCLEVRTask:
     scene_image = staticmethod(scene_image)
     scene_objects = staticmethod(scene_objects)
 
+    split: str
+
     @staticmethod
     def metric_groups() -> dict[str, tuple[str, ...]]:
         """Returns the groups by which answers are scored, with their names.
@@ -466,144 +458,24 @@ class SortOfCLEVRTask:
         return {"kind": KINDS, "subtype": SUBTYPES}
 
     def _choose(
-        self,
-        split: str,
-        representation: str,
-        sizes: dict[str, int],
-        num_objects: int,
-        seed: int,
+        self, representation: str, num_samples: int, num_objects: int, seed: int
     ) -> None:
         """Checks and keeps what the scenes of a split depend on."""
-        for argument, size in sizes.items():
-            check_int(argument, size, 1)
-        check_int("num_objects", num_objects, 2, len(self.COLOURS))
-        check_int("seed", seed, 0)
-        self.split = check_name("split", split, SPLITS)
         self.representation = check_name(
             "representation", representation, REPRESENTATIONS
         )
-        self.num_scenes = sizes[f"num_{split}"]
-        self.num_objects = num_objects
-        self.seed = seed
+        self.num_samples = num_samples
+        self.num_objects = check_int("num_objects", num_objects, 2, len(COLOURS))
+        self.seed = check_int("seed", seed, 0)
 
-    def _file_name(self) -> str:
+    def _name(self) -> str:
         return (
-            f"{self.split}-{self.representation}-scenes{self.num_scenes}"
-            f"-objects{self.num_objects}-seed{self.seed}-v{FORMAT_VERSION}"
+            f"{self.split}-{self.representation}-scenes{self.num_samples}"
+            f"-objects{self.num_objects}-seed{self.seed}"
         )
 
 
-def generate(
-    num_scenes: int, num_objects: int, representation: str, rng: np.random.Generator
-) -> tuple[Data, dict[str, Tensor]]:
-    """Generates scenes, one after the other, with their slices."""
-    scenes = sample_scenes(num_scenes, num_objects, rng)
-    questions = sample_questions(num_scenes, num_objects, rng)
-    tensors = scene_tensors(scenes, questions, representation)
-    num_nodes = None if "x" in tensors else num_objects
-    return collate_stacked(tensors, num_nodes)
-
-
-class SortOfCLEVROnDisk(SortOfCLEVRTask, ChunkedOnDiskDataset):
-    r"""Sort-of-CLEVR with as many scenes as fit on the disk.
-
-    Scenes are as in :class:`~pyg_relational.datasets.SortOfCLEVR`, with other random
-    numbers: each chunk has its own random stream. They are generated on the first use,
-    by several processes where asked for, and read when they are needed.
-
-    Args:
-        root (str): Folder of the dataset; files go to `root/processed`.
-        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
-        representation (str): `"state"` (rows of attributes) or `"pixels"`.
-            (default: `"state"`)
-        num_train (int): Scenes in the training split. (default: `9800`)
-        num_val (int): Scenes in the validation split. (default: `200`)
-        num_test (int): Scenes in the test split. (default: `200`)
-        num_objects (int): Objects a scene, 2 to 6, of the first colours in
-            `COLOURS`. (default: `6`)
-        seed (int): Seed of all random streams, not negative. (default: `0`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the scenes for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Generate again. (default: `False`)
-        chunk_size (int): Scenes of a random stream, which are stored at once; part of
-            the file name. (default: `10_000`)
-        workers (int): Processes that generate. (default: `1`)
-
-    Shapes:
-        - those of :class:`~pyg_relational.datasets.SortOfCLEVR`
-
-    Raises:
-        OSError: The scenes have to be generated and `root` cannot be written.
-        TypeError: A size or the seed is not an integer.
-        ValueError: A name is unknown, a size or the seed is out of range, no scene is
-            kept, or the file is damaged.
-    """
-
-    def __init__(
-        self,
-        root: str,
-        split: str = "train",
-        representation: str = "state",
-        num_train: int = 9800,
-        num_val: int = 200,
-        num_test: int = 200,
-        num_objects: int = 6,
-        seed: int = 0,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
-        chunk_size: int = 10_000,
-        workers: int = 1,
-    ) -> None:
-        sizes = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
-        self._choose(split, representation, sizes, num_objects, seed)
-        self.chunk_size = check_int("chunk_size", chunk_size, 1)
-        name = f"{self._file_name()}-chunks{chunk_size}"
-        chunk = _Chunk(
-            (seed, SPLITS.index(split)),
-            (self.num_scenes, chunk_size, num_objects),
-            representation,
-            pre_filter,
-            pre_transform,
-        )
-        super().__init__(
-            root,
-            f"{changed_name(name, pre_transform, pre_filter)}.db",
-            chunk,
-            num_chunks=-(-self.num_scenes // chunk_size),
-            transform=transform,
-            workers=workers,
-            force_reload=force_reload,
-        )
-
-
-@dataclass(frozen=True)
-class _Chunk:
-    """Generates the scenes of a chunk."""
-
-    seed: tuple[int, int]
-    sizes: tuple[int, int, int]
-    representation: str
-    pre_filter: Callable[[Data], bool] | None
-    pre_transform: Callable[[Data], Data] | None
-
-    def __call__(self, number: int) -> Graphs | None:
-        scenes, chunk_size, objects = self.sizes
-        size = min(chunk_size, scenes - number * chunk_size)
-        rng = np.random.default_rng([*self.seed, number])
-        data, slices = generate(size, objects, self.representation, rng)
-        if self.pre_filter is None and self.pre_transform is None:
-            return data, slices
-        collated = InMemoryDataset()
-        collated._data, collated.slices = data, slices
-        return keep_and_change(collated, self.pre_filter, self.pre_transform)
-
-
-class SortOfCLEVR(SortOfCLEVRTask, InMemoryDataset):
+class SortOfCLEVR(SortOfCLEVRTask, StoredDataset):
     r"""Sort-of-CLEVR of `"A simple neural network module for relational reasoning"
     <https://arxiv.org/abs/1706.01427>`_: questions about coloured circles and squares.
 
@@ -616,7 +488,7 @@ class SortOfCLEVR(SortOfCLEVRTask, InMemoryDataset):
     Unlike the paper, there is a validation split, apart from the 9,800 + 200 scenes.
 
     Args:
-        root (str): Folder of the dataset; files go to `root/processed`.
+        root (str): Folder of the dataset.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         representation (str): `"state"` (rows of attributes) or `"pixels"`.
             (default: `"state"`)
@@ -626,12 +498,8 @@ class SortOfCLEVR(SortOfCLEVRTask, InMemoryDataset):
         num_objects (int): Objects a scene, 2 to 6, of the first colours in
             `COLOURS`. (default: `6`)
         seed (int): Seed of all random streams, not negative. (default: `0`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the scenes for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Generate again. (default: `False`)
+        **kwargs (optional): Additional arguments of
+            :class:`~pyg_relational.datasets.StoredDataset`.
 
     Shapes:
         - **x:** `[n, 10]` colour one-hot, shape one-hot, column and row in `[-1, 1]`
@@ -645,11 +513,6 @@ class SortOfCLEVR(SortOfCLEVRTask, InMemoryDataset):
         - **question_subtype:** `[20]` index into `SUBTYPES`
         - **pair:** `[20, 2]` row in the scene of the asked object, and of the nearest
           or furthest one (-1 for other subtypes); not shifted by batching
-
-    Raises:
-        OSError: The scenes have to be generated and `root` cannot be written.
-        TypeError: A size or the seed is not an integer.
-        ValueError: A name is unknown, or a size or the seed is out of range.
     """
 
     def __init__(
@@ -662,21 +525,82 @@ class SortOfCLEVR(SortOfCLEVRTask, InMemoryDataset):
         num_test: int = 200,
         num_objects: int = 6,
         seed: int = 0,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        size = split_size(split, num_train, num_val, num_test)
+        self._choose(representation, size, num_objects, seed)
+        super().__init__(root, split, **kwargs)
+
+    def generate(self) -> tuple[Data, Slices]:
+        rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
+        return generate(self.num_samples, self.num_objects, self.representation, rng)
+
+
+class SortOfCLEVROnDisk(SortOfCLEVRTask, ChunkedOnDiskDataset):
+    r"""Sort-of-CLEVR with as many scenes as fit on the disk.
+
+    Scenes are as in :class:`~pyg_relational.datasets.SortOfCLEVR`, with other random
+    numbers: each chunk has its own random stream. They are generated on the first use,
+    by several processes where asked for, and read when they are needed.
+
+    Args:
+        root, split, representation, num_train, num_val, num_test, num_objects, seed:
+            As for :class:`~pyg_relational.datasets.SortOfCLEVR`.
+        chunk_size (int): Scenes of a random stream, which are stored at once; part of
+            the file name. (default: `10_000`)
+        transform, pre_transform, pre_filter, workers, force_reload: As for
+            :class:`~pyg_relational.datasets.ChunkedOnDiskDataset`.
+    """
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        representation: str = "state",
+        num_train: int = 9800,
+        num_val: int = 200,
+        num_test: int = 200,
+        num_objects: int = 6,
+        seed: int = 0,
+        chunk_size: int = 10_000,
+        transform: Transform | None = None,
+        pre_transform: Transform | None = None,
+        pre_filter: Filter | None = None,
+        workers: int = 1,
         force_reload: bool = False,
     ) -> None:
-        sizes = {"num_train": num_train, "num_val": num_val, "num_test": num_test}
-        self._choose(split, representation, sizes, num_objects, seed)
-        super().__init__(str(root), transform, pre_transform, pre_filter)
-        load_stored(self, self._generate, force_reload=force_reload)
+        size = split_size(split, num_train, num_val, num_test)
+        self._choose(representation, size, num_objects, seed)
+        self.split = split
+        self.chunk_size = check_int("chunk_size", chunk_size, 1)
+        super().__init__(
+            root,
+            f"{self._name()}-v{StoredDataset.format_version}-chunks{chunk_size}.db",
+            partial(
+                _generate_chunk,
+                size=size,
+                chunk_size=chunk_size,
+                num_objects=num_objects,
+                representation=representation,
+                stream=(seed, SPLITS.index(split)),
+            ),
+            num_chunks=-(-size // chunk_size),
+            transform=transform,
+            pre_transform=pre_transform,
+            pre_filter=pre_filter,
+            workers=workers,
+            force_reload=force_reload,
+        )
 
-    @property
-    def processed_file_names(self) -> str:
-        return stored_name(self, self._file_name())
 
-    def _generate(self) -> dict[str, Any]:
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
-        scenes = generate(self.num_scenes, self.num_objects, self.representation, rng)
-        return stored_content(self, *scenes)
+def _generate_chunk(
+    number: int,
+    size: int,
+    chunk_size: int,
+    num_objects: int,
+    representation: str,
+    stream: tuple[int, int],
+) -> tuple[Data, Slices]:
+    rng = np.random.default_rng([*stream, number])
+    num_scenes = min(chunk_size, size - number * chunk_size)
+    return generate(num_scenes, num_objects, representation, rng)

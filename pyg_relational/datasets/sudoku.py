@@ -4,11 +4,8 @@ There are 288 solution grids. Renaming the digits makes 12 groups of 24 of them,
 for each grid whose first row is 1 2 3 4; what may be blank is the same in a group.
 """
 
-import gzip
 import hashlib
-import os
 import re
-from collections.abc import Callable
 from functools import cache
 from itertools import permutations
 from pathlib import Path
@@ -19,26 +16,47 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.nn.functional import one_hot
-from torch_geometric.data import Data, InMemoryDataset
+from torch_geometric.data import Data
 
 from pyg_relational._checks import check_int, check_name
 from pyg_relational.datasets.base import (
+    SPLITS,
+    Slices,
+    StoredDataset,
     collate_stacked,
-    load_stored,
-    stored_content,
-    stored_name,
 )
-from pyg_relational.datasets.downloads import fetch_raw, gunzip, raw_folder
+from pyg_relational.datasets.downloads import RawFile, gunzip
 from pyg_relational.datasets.sudoku_solver import peers, solve, units
-
-# Single Sudokus: as graphs, and as text.
-
 
 SIZES = (4, 9)
 CELL_GROUPS = ("given", "blank")
 _BLANKS = ".0_"
 # What people draw between boxes.
 _RULES = "|+-"
+# The puzzles of 4 x 4 cells, which are generated.
+SIZE = 4
+NUM_CELLS = SIZE * SIZE
+MIN_GIVENS, MAX_GIVENS = 4, 8
+# Groups of solution grids, of the 12: no split sees a grid of another one, not even
+# with its digits renamed.
+GROUPS = {"train": 8, "val": 2, "test": 2}
+# Gordon Royle's list of Sudokus with 17 givens.
+LINE_CELLS = 81
+NUM_PUZZLES = 49151
+# Of the sorted puzzles, with 0 for blank cells and a newline between two: the copies
+# in circulation differ in order, line ends and compression.
+SHA256 = "d6bcbd3d9bb939f9b2abd7934760ecef1ff6101bef49f17d5568cffadd4beb6a"
+# The list has 4 MB.
+MAX_BYTES = 64 * 2**20
+# One copy of the list marks a line like this.
+_REMARK = "--"
+# Puzzles of each split where no number is given; for 9 x 9 there are no more.
+DEFAULT_SIZES = {
+    4: {"train": 20000, "val": 1000, "test": 1000},
+    9: {"train": 38151, "val": 1000, "test": 10000},
+}
+
+IntArray = NDArray[np.int64]
 
 
 def puzzle_data(digit: Tensor) -> Data:
@@ -115,19 +133,6 @@ def _check_givens(digit: np.ndarray, size: int) -> None:
                 f"Expected each digit at most once in {kinds[i // size]} "
                 f"{i % size + 1}, got more than one {twice[0]}."
             )
-
-
-# All 4x4 Sudokus: solution grids, and which cells may be blank.
-
-
-SIZE = 4
-NUM_CELLS = SIZE * SIZE
-MIN_GIVENS, MAX_GIVENS = 4, 8
-# Groups of solution grids, of the 12: no split sees a grid of another one, not even
-# with its digits renamed.
-GROUPS = {"train": 8, "val": 2, "test": 2}
-
-IntArray = NDArray[np.int64]
 
 
 class Puzzles(NamedTuple):
@@ -207,20 +212,6 @@ def sample_puzzles(
     return Puzzles(np.concatenate(given)[order], np.concatenate(solution)[order])
 
 
-# Gordon Royle's list of Sudokus with 17 givens.
-
-
-LINE_CELLS = 81
-NUM_PUZZLES = 49151
-# Of the sorted puzzles, with 0 for blank cells and a newline between two: the copies
-# in circulation differ in order, line ends and compression.
-SHA256 = "d6bcbd3d9bb939f9b2abd7934760ecef1ff6101bef49f17d5568cffadd4beb6a"
-# The list has 4 MB.
-MAX_BYTES = 64 * 2**20
-# One copy of the list marks a line like this.
-_REMARK = "--"
-
-
 class PuzzleFile(NamedTuple):
     """The puzzles of a file, sorted.
 
@@ -244,6 +235,11 @@ def read_seventeen(path: str | Path) -> PuzzleFile:
             "the file again."
         )
     return puzzles
+
+
+def _checked_list(path: Path) -> bytes:
+    read_seventeen(path)
+    return path.read_bytes()
 
 
 def solve_lines(puzzles: PuzzleFile, path: str | Path) -> IntArray:
@@ -298,17 +294,7 @@ def _lines(path: Path) -> list[str]:
     return content.decode("utf-8-sig", errors="replace").splitlines()
 
 
-SPLITS = ("train", "val", "test")
-# Puzzles of each split where no number is given; for 9 x 9 there are no more.
-DEFAULT_SIZES = {
-    4: {"train": 20000, "val": 1000, "test": 1000},
-    9: {"train": 38151, "val": 1000, "test": 10000},
-}
-# Part of every file name: raise it whenever the generated content changes.
-FORMAT_VERSION = 1
-
-
-class Sudoku(InMemoryDataset):
+class Sudoku(StoredDataset):
     r"""Sudokus as graphs, after `"Recurrent relational networks"
     <https://arxiv.org/abs/1711.08028>`_: a node a cell, an edge from each cell to
     every other one in its row, column or box.
@@ -334,12 +320,8 @@ class Sudoku(InMemoryDataset):
         num_test (int, optional): Puzzles in the test split. (default: `1000` for
             `size=4`, `10000` for `size=9`)
         seed (int): Seed of all random streams, not negative. (default: `0`)
-        transform (Callable, optional): Applied on every access. (default: `None`)
-        pre_transform (Callable, optional): Applied before storing; its `repr` is part
-            of the file name. (default: `None`)
-        pre_filter (Callable, optional): Keeps the puzzles for which it is true; its
-            `repr` is part of the file name. (default: `None`)
-        force_reload (bool): Generate again. (default: `False`)
+        **kwargs (optional): Additional arguments of
+            :class:`~pyg_relational.datasets.StoredDataset`.
 
     Shapes:
         - **x:** `[cells, 3 * size + 1]` one-hot of the given digit (column 0 for
@@ -348,13 +330,6 @@ class Sudoku(InMemoryDataset):
         - **y:** `[cells]` digit of the solution, from 0
         - **given:** `[cells]` bool
         - **question_cells:** `[cells]` 0 for a given cell, 1 for a blank one
-
-    Raises:
-        OSError: The list is missing and cannot be fetched, or `root` cannot be
-            written.
-        TypeError: A number is not an integer.
-        ValueError: A name is unknown, a number is out of range, or the list is
-            damaged.
     """
 
     task = "classification"
@@ -373,46 +348,29 @@ class Sudoku(InMemoryDataset):
         num_val: int | None = None,
         num_test: int | None = None,
         seed: int = 0,
-        transform: Callable[[Data], Data] | None = None,
-        pre_transform: Callable[[Data], Data] | None = None,
-        pre_filter: Callable[[Data], bool] | None = None,
-        force_reload: bool = False,
+        **kwargs: Any,
     ) -> None:
         self.size = check_int("size", size, min(SIZES), max(SIZES))
         if size not in SIZES:
             raise ValueError(f"Expected `size` to be 4 or 9, got {size}.")
-        self.split = check_name("split", split, SPLITS)
-        given = {"train": num_train, "val": num_val, "test": num_test}
         numbers = dict(DEFAULT_SIZES[size])
-        for name, number in given.items():
+        for name, number in zip(SPLITS, (num_train, num_val, num_test), strict=True):
             if number is not None:
                 most = numbers[name] if size == 9 else None
                 numbers[name] = check_int(f"num_{name}", number, 1, most)
-        self.num_puzzles = numbers[split]
+        self.num_samples = numbers[check_name("split", split, SPLITS)]
         self.seed = check_int("seed", seed, 0)
-        super().__init__(str(root), transform, pre_transform, pre_filter)
-        load_stored(self, self._generate, force_reload=force_reload)
+        super().__init__(root, split, **kwargs)
+
+    def _name(self) -> str:
+        return f"{self.split}-size{self.size}-puzzles{self.num_samples}-seed{self.seed}"
 
     @property
-    def has_download(self) -> bool:
-        # PyG would fetch the list even where the puzzles are stored already.
-        return False
-
-    @property
-    def raw_file_names(self) -> str:
-        return "sudoku17.txt.gz"
-
-    @property
-    def raw_dir(self) -> str:
-        return raw_folder(self.root, self.raw_file_names, "sudoku")
-
-    @property
-    def processed_file_names(self) -> str:
-        name = (
-            f"{self.split}-size{self.size}-puzzles{self.num_puzzles}"
-            f"-seed{self.seed}-v{FORMAT_VERSION}"
-        )
-        return stored_name(self, name)
+    def raw_files(self) -> tuple[RawFile, ...]:
+        if self.size == 4:
+            return ()
+        name = "sudoku17.txt.gz"
+        return (RawFile(name, self.url, folder="sudoku", read=_checked_list),)
 
     @staticmethod
     def metric_groups() -> dict[str, tuple[str, ...]]:
@@ -429,25 +387,14 @@ class Sudoku(InMemoryDataset):
         puzzle.y = self._data.y[cells].long()
         return puzzle
 
-    def download(self) -> None:
-        """Fetches the 9 x 9 puzzles, checks them and stores them compressed."""
-        path = Path(self.raw_paths[0])
-        plain = fetch_raw(self.url, path.with_suffix(""))
-        try:
-            read_seventeen(plain)
-            partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-            partial.write_bytes(gzip.compress(plain.read_bytes(), mtime=0))
-            partial.replace(path)
-        finally:
-            plain.unlink(missing_ok=True)
-
-    def _generate(self) -> dict[str, Any]:
+    def generate(self) -> tuple[Data, Slices]:
         puzzles = self._four() if self.size == 4 else self._nine()
-        tensors = {
-            "digit": torch.from_numpy(puzzles.given.astype(np.uint8)),
-            "y": torch.from_numpy((puzzles.solution - 1).astype(np.uint8)),
-        }
-        return stored_content(self, *collate_stacked(tensors))
+        return collate_stacked(
+            {
+                "digit": torch.from_numpy(puzzles.given.astype(np.uint8)),
+                "y": torch.from_numpy((puzzles.solution - 1).astype(np.uint8)),
+            }
+        )
 
     def _four(self) -> Puzzles:
         # The groups are the same for all splits, so they have a stream of their own.
@@ -455,16 +402,14 @@ class Sudoku(InMemoryDataset):
         ends = np.cumsum([GROUPS[split] for split in SPLITS])[:-1]
         groups = np.split(order, ends)[SPLITS.index(self.split)]
         rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
-        return sample_puzzles(groups, self.num_puzzles, rng)
+        return sample_puzzles(groups, self.num_samples, rng)
 
     def _nine(self) -> Puzzles:
-        if not Path(self.raw_paths[0]).is_file():
-            self.download()
-        path = self.raw_paths[0]
+        (path,) = self.raw_paths
         puzzles = read_seventeen(path)
         order = np.random.default_rng(self.seed).permutation(len(puzzles.line))
         ends = np.cumsum([DEFAULT_SIZES[9][split] for split in SPLITS])[:-1]
-        rows = np.split(order, ends)[SPLITS.index(self.split)][: self.num_puzzles]
+        rows = np.split(order, ends)[SPLITS.index(self.split)][: self.num_samples]
         chosen = PuzzleFile(puzzles.given[rows], puzzles.line[rows])
         solution = solve_lines(chosen, path)
         return Puzzles(chosen.given, solution)

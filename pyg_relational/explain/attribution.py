@@ -181,7 +181,7 @@ def _captum(
     else:
         ptr = torch.tensor([0, x.size(0)], device=x.device)
     if edge_index is None:
-        edge_index = fully_connected_edges(ptr)
+        edge_index = fully_connected_edges(ptr=ptr)
     on_edges = _OnEdges(model, arguments)
     with torch.no_grad():
         column = _columns(on_edges(x, edge_index), target)

@@ -1,8 +1,9 @@
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import GAT
 
+from pyg_relational.models.base import Model
 from pyg_relational.nn import PairwiseMLP
 from pyg_relational.nn.checks import (
     check_edges,
@@ -12,7 +13,7 @@ from pyg_relational.nn.checks import (
 )
 
 
-class GraphAttentionNetwork(nn.Module):
+class GraphAttentionNetwork(Model):
     r"""A stack of :class:`torch_geometric.nn.GATv2Conv` over the edges, from `"How
     Attentive are Graph Attention Networks?" <https://arxiv.org/abs/2105.14491>`_
     (Brody et al., 2022), and a relation of two of its nodes: a baseline whose number
@@ -80,30 +81,26 @@ class GraphAttentionNetwork(nn.Module):
         channels = [*relation_channels, out_channels]
         self.relation = PairwiseMLP(hidden_channels, channels, act=act, plain_last=True)
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.encoder.reset_parameters()
-        self.relation.reset_parameters()
-
     def forward(
         self,
         x: Tensor,
         edge_index: Tensor,
-        edge_label_index: Tensor,
         edge_attr: Tensor | None = None,
+        edge_label_index: Tensor | None = None,
     ) -> Tensor:
         r"""Runs the forward pass.
 
         Args:
             x (torch.Tensor): Nodes, shape :math:`[N, F]`.
             edge_index (torch.Tensor): The edges, shape :math:`[2, E]`.
-            edge_label_index (torch.Tensor): The pairs to answer for.
             edge_attr (torch.Tensor, optional): Edge features. (default: :obj:`None`)
+            edge_label_index (torch.Tensor): The pairs to answer for.
         """
         like = self.relation.lin_l.weight
         check_features(x, self.in_channels, "x", like)
         check_edges(edge_index, edge_attr, x, x.size(0))
         check_pairs(edge_label_index, "edge_label_index", x, x.size(0))
+        assert edge_label_index is not None
         check_optional(edge_attr, self.edge_dim, "edge_attr", "edge_dim", like)
         z = self.encoder(x, edge_index, edge_attr=edge_attr)
         target, source = self.relation.project(z, z)

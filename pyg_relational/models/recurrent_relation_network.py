@@ -2,11 +2,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import MLP, Linear
 from torch_geometric.utils import segment
 
 from pyg_relational._checks import check_choice
+from pyg_relational.models.base import Model
 from pyg_relational.nn import ObjectEncoder, PairwiseMLP
 from pyg_relational.nn.recurrent import RelationGRUCell, RelationLSTMCell, Unroll
 from pyg_relational.nn.recurrent.state import answered_steps
@@ -16,7 +17,7 @@ CELLS = {"lstm": RelationLSTMCell, "gru": RelationGRUCell}
 OUTPUTS = ("node", "edge", "set", "pointer")
 
 
-class RecurrentRelationNetwork(nn.Module):
+class RecurrentRelationNetwork(Model):
     r"""The recurrent relational network from `"Recurrent Relational Networks"
     <https://arxiv.org/abs/1711.08028>`_ (Palm et al., 2018): objects exchange messages
     for :math:`K` steps with shared weights, and answer after each.
@@ -44,7 +45,7 @@ class RecurrentRelationNetwork(nn.Module):
         hidden_channels (int): The width of a state. (default: :obj:`96`)
         relation_channels (list of int): The widths of the layers of :math:`g`.
             (default: :obj:`(96, 96, 96)`)
-        embedding_channels (list of int): The hidden widths of the embedding, whose last
+        object_channels (list of int): The hidden widths of the embedding, whose last
             layer is linear. (default: :obj:`(96, 96)`)
         readout_channels (list of int): The hidden widths of :math:`f`.
             (default: :obj:`(96, 96)`)
@@ -84,7 +85,7 @@ class RecurrentRelationNetwork(nn.Module):
         out_channels: int,
         hidden_channels: int = 96,
         relation_channels: Sequence[int] = (96, 96, 96),
-        embedding_channels: Sequence[int] = (96, 96),
+        object_channels: Sequence[int] = (96, 96),
         readout_channels: Sequence[int] = (96, 96),
         steps: int = 8,
         output: str = "node",
@@ -113,20 +114,13 @@ class RecurrentRelationNetwork(nn.Module):
         relation = PairwiseMLP(
             hidden_channels, relation_channels, edge_dim, act=act, plain_last=plain_last
         )
-        self.encoder = ObjectEncoder(in_channels, embedding_channels, u_dim, act)
+        self.encoder = ObjectEncoder(in_channels, object_channels, u_dim, act)
         self.lin_state = Linear(self.encoder.out_channels, hidden_channels)
         recurrent = CELLS[cell](hidden_channels, hidden_channels, relation, aggr)
         self.unroll = Unroll(recurrent)
         ends = 2 if output == "edge" else 1
         channels = [ends * hidden_channels, *readout_channels, out_channels]
         self.head = MLP(channels, act=act, norm=None, dropout=dropout)
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.encoder.reset_parameters()
-        self.lin_state.reset_parameters()
-        self.unroll.reset_parameters()
-        self.head.reset_parameters()
 
     def forward(
         self,
@@ -140,20 +134,10 @@ class RecurrentRelationNetwork(nn.Module):
         steps: int | None = None,
         last: int | None = None,
     ) -> Tensor:
-        r"""Runs the forward pass.
+        r"""Runs the forward pass; for the other arguments see
+        :class:`~pyg_relational.nn.Sets`.
 
         Args:
-            x (torch.Tensor): Objects, shape :math:`[N, F]`.
-            edge_index (torch.Tensor, optional): The pairs; all by default.
-                (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): Edge features. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per graph or question.
-                (default: :obj:`None`)
-            batch (torch.Tensor, optional): The graph of each object, ascending.
-                (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-            u_batch (torch.Tensor, optional): The graph of each question.
-                (default: :obj:`None`)
             steps (int, optional): The number of steps, where it differs from that of
                 the constructor. (default: :obj:`None`)
             last (int, optional): If set, only so many last steps are answered, and
@@ -173,7 +157,7 @@ class RecurrentRelationNetwork(nn.Module):
         )
         if self.output == "edge":
             if edge_index is None:
-                edge_index = fully_connected_edges(ptr)
+                edge_index = fully_connected_edges(ptr=ptr)
             # [N, K, H] -> [E, K, 2 H]
             h = torch.cat([h[edge_index[1]], h[edge_index[0]]], dim=-1)
         if self.output == "set":
@@ -184,7 +168,9 @@ class RecurrentRelationNetwork(nn.Module):
         if self.output != "pointer":
             return out
         # [N, K, 1] -> [B, n, K] -> [B, K, n]
-        scores, _ = to_dense(out.squeeze(-1), ptr, torch.finfo(out.dtype).min)
+        scores, _ = to_dense(
+            out.squeeze(-1), ptr=ptr, fill_value=torch.finfo(out.dtype).min
+        )
         return scores.transpose(1, 2)
 
     def _states(self, z: Tensor, before: int, last: int, **graph: Any) -> Tensor:

@@ -7,6 +7,7 @@ from torch_geometric.nn import MLP
 from torch_geometric.utils import segment, subgraph
 
 from pyg_relational._checks import check_choice
+from pyg_relational.models.base import Model
 from pyg_relational.nn.aggr import StepAttention
 from pyg_relational.nn.checks import check_pairs
 from pyg_relational.nn.frames import Frames, PairReadout, check_num_frames, read_frames
@@ -20,7 +21,7 @@ READOUTS = ("attention", "last")
 CHANGE = 0.01
 
 
-class SpatioTemporalRelationNetwork(nn.Module):
+class SpatioTemporalRelationNetwork(Model):
     r"""Relates the nodes that are present in each frame, carries a state for each node
     along the frames it is in, and answers for graphs, nodes, pairs, or what comes next.
 
@@ -48,9 +49,9 @@ class SpatioTemporalRelationNetwork(nn.Module):
             (default: :obj:`64`)
         relation_channels (list of int): The widths of the layers of :math:`g`; with
             none, nodes are not related. (default: :obj:`(64, 64)`)
-        embedding_channels (list of int): The widths of the layers that read each node
+        object_channels (list of int): The widths of the layers that read each node
             by itself before the relation. (default: :obj:`()`)
-        head_channels (list of int): The hidden widths of :math:`f`.
+        readout_channels (list of int): The hidden widths of :math:`f`.
             (default: :obj:`(64,)`)
         num_layers (int): How often space and time alternate. (default: :obj:`1`)
         output (str): :obj:`"set"`, an answer for each graph; :obj:`"node"`, one for
@@ -101,8 +102,8 @@ class SpatioTemporalRelationNetwork(nn.Module):
         out_channels: int,
         hidden_channels: int = 64,
         relation_channels: Sequence[int] = (64, 64),
-        embedding_channels: Sequence[int] = (),
-        head_channels: Sequence[int] = (64,),
+        object_channels: Sequence[int] = (),
+        readout_channels: Sequence[int] = (64,),
         num_layers: int = 1,
         output: str = "set",
         readout: str = "attention",
@@ -131,7 +132,7 @@ class SpatioTemporalRelationNetwork(nn.Module):
             in_channels,
             hidden_channels,
             relation_channels,
-            embedding_channels,
+            object_channels,
             num_layers,
             edge_dim,
             u_dim,
@@ -149,18 +150,16 @@ class SpatioTemporalRelationNetwork(nn.Module):
         self.head: nn.Module
         if output == "pair":
             self.head = PairReadout(
-                hidden, out_channels, relation_channels, head_channels, act, dropout
+                hidden, out_channels, relation_channels, readout_channels, act, dropout
             )
         else:
-            channels = [hidden, *head_channels, width]
+            channels = [hidden, *readout_channels, width]
             self.head = MLP(channels, act=act, norm=None, dropout=dropout)
         self.reset_parameters()
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
-        for part in (self.backbone, self.attention, self.head):
-            if part is not None:
-                part.reset_parameters()  # type: ignore[operator]
+        super().reset_parameters()
         if self.output == "forecast":
             # A forecast starts where nothing, or no velocity, changes.
             with torch.no_grad():
@@ -174,14 +173,15 @@ class SpatioTemporalRelationNetwork(nn.Module):
         edge_index: Tensor | None = None,
         edge_time: Tensor | None = None,
         edge_attr: Tensor | None = None,
+        edge_label_index: Tensor | None = None,
         u: Tensor | None = None,
         batch: Tensor | None = None,
         batch_size: int | None = None,
-        edge_label_index: Tensor | None = None,
         num_frames: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
-        r"""Runs the forward pass.
+        r"""Runs the forward pass; for the other arguments see
+        :class:`~pyg_relational.nn.Sets`.
 
         Args:
             x (torch.Tensor): The features of each node at each frame.
@@ -191,12 +191,6 @@ class SpatioTemporalRelationNetwork(nn.Module):
                 are present together by default. (default: :obj:`None`)
             edge_time (torch.Tensor, optional): The frame of each edge; every frame that
                 both ends are in by default. (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): Features of edges.
-                (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per graph. (default: :obj:`None`)
-            batch (torch.Tensor, optional): The graph of each node, ascending.
-                (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
             edge_label_index (torch.Tensor, optional): The pairs to judge with
                 :obj:`output="pair"`. (default: :obj:`None`)
             num_frames (torch.Tensor, optional): The number of frames of each graph,

@@ -68,8 +68,12 @@ def check_kind(x: Tensor, name: str, like: Tensor | None = None) -> None:
         )
 
 
+class NotFiniteError(ValueError):
+    """Features that are not finite, or too large to compute with."""
+
+
 def check_finite(x: Tensor, name: str) -> None:
-    r"""Raises a :class:`ValueError` unless all values are finite; they are not read
+    r"""Raises a :class:`NotFiniteError` unless all values are finite; they are not read
     while a compiler traces, nor on the device 'meta', which has none."""
     if torch.compiler.is_compiling() or x.numel() == 0 or x.is_meta:
         return
@@ -78,7 +82,7 @@ def check_finite(x: Tensor, name: str) -> None:
     if not math.isfinite(float(high - low)):
         rows = (~x.detach().flatten(1).isfinite().all(dim=1)).nonzero()[:, 0].tolist()
         if rows:
-            raise ValueError(
+            raise NotFiniteError(
                 f"'{name}' must be finite (got NaN or infinity in {len(rows)} rows, "
                 f"first row {rows[0]}); clean or impute the data first"
             )
@@ -148,19 +152,20 @@ def check_edges(
     edge_attr: Tensor | None,
     x: Tensor,
     num_nodes: int | tuple[int, int] | None = None,
+    name: str = "edge_index",
 ) -> None:
     r"""Raises a :class:`ValueError` unless edges join rows and edge features belong to
     edges, one row each."""
     if edge_index is None:
         if edge_attr is not None:
             raise ValueError(
-                f"'edge_attr' needs 'edge_index' (got None beside features of shape "
+                f"'edge_attr' needs '{name}' (got None beside features of shape "
                 f"{list(edge_attr.shape)})"
             )
         return
     if not isinstance(edge_index, Tensor) or edge_index.layout != torch.strided:
         return
-    check_pairs(edge_index, "edge_index", x, num_nodes)
+    check_pairs(edge_index, name, x, num_nodes)
     edges = edge_index.size(1)
     if edge_attr is not None and (edge_attr.dim() < 1 or edge_attr.size(0) != edges):
         raise ValueError(
@@ -170,7 +175,7 @@ def check_edges(
 
 
 def check_pairs(
-    pairs: Tensor,
+    pairs: Any,
     name: str,
     x: Tensor,
     num_nodes: int | tuple[int, int] | None = None,

@@ -164,8 +164,8 @@ class PairReadout(nn.Module):
         in_channels (int): The width of a state.
         out_channels (int): The width of an answer.
         relation_channels (list of int): The widths of the layers of :math:`g`.
-        head_channels (list of int): The widths of the hidden layers of :math:`f`; the
-            first is also that of :math:`g^{\prime}`.
+        readout_channels (list of int): The widths of the hidden layers of :math:`f`;
+            the first is also that of :math:`g^{\prime}`.
         act (str): The activation. (default: :obj:`"relu"`)
         dropout (float): Dropout in :math:`f`. (default: :obj:`0.0`)
 
@@ -183,20 +183,20 @@ class PairReadout(nn.Module):
         in_channels: int,
         out_channels: int,
         relation_channels: Sequence[int],
-        head_channels: Sequence[int],
+        readout_channels: Sequence[int],
         act: str = "relu",
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        if not head_channels:
+        if not readout_channels:
             raise ValueError(
-                "'head_channels' must name at least one layer, that of the pairs with "
-                "the same end (got none)"
+                "'readout_channels' must name at least one layer, that of the pairs "
+                "with the same end (got none)"
             )
         self.relation = PairwiseMLP(in_channels, relation_channels, act=act)
-        width, hidden = self.relation.out_channels, head_channels[0]
+        width, hidden = self.relation.out_channels, readout_channels[0]
         self.context = MLP([width, hidden], act=act, norm=None, plain_last=False)
-        channels = [width + 2 * hidden, *head_channels, out_channels]
+        channels = [width + 2 * hidden, *readout_channels, out_channels]
         self.head = MLP(channels, act=act, norm=None, dropout=dropout)
 
     def reset_parameters(self) -> None:
@@ -204,22 +204,22 @@ class PairReadout(nn.Module):
         for part in (self.relation, self.context, self.head):
             part.reset_parameters()
 
-    def forward(self, h: Tensor, frames: Frames, pairs: Tensor) -> Tensor:
+    def forward(self, h: Tensor, frames: Frames, edge_label_index: Tensor) -> Tensor:
         r"""Runs the forward pass.
 
         Args:
             h (torch.Tensor): States.
             frames (Frames): Whose they are, and when.
-            pairs (torch.Tensor): The pairs to judge.
+            edge_label_index (torch.Tensor): The pairs to judge.
         """
         target, source = self.relation.project(h, h, ("h", "h"))
-        check_pairs(pairs, "pairs", h, frames.row.size(0))
-        (first, second), ptr = pair_rows(frames, pairs)
+        check_pairs(edge_label_index, "edge_label_index", h, frames.row.size(0))
+        (first, second), ptr = pair_rows(frames, edge_label_index)
         met = self.relation.relate(target[first] + source[second])
         p = segment(met, ptr, "mean")
         nodes = frames.row.size(0)
-        context = scatter(self.context(p), pairs[0], dim_size=nodes)
-        ends = context[pairs]
+        context = scatter(self.context(p), edge_label_index[0], dim_size=nodes)
+        ends = context[edge_label_index]
         return self.head(torch.cat([p, ends[0], ends[1]], dim=-1))
 
     def __repr__(self) -> str:

@@ -27,11 +27,11 @@ class GraphNetworkBlock(nn.Module):
 
     Args:
         in_channels (int): The width of a node.
-        edge_dim (int): The width of an edge.
-        u_dim (int): The width of a graph.
         out_channels (int): The width of all three afterwards.
         hidden_channels (int): The width of the hidden layer of each
             :math:`\phi`.
+        edge_dim (int): The width of an edge.
+        u_dim (int): The width of a graph.
         aggr (str or Aggregation): The reduction :math:`\bigoplus`, any aggregation of
             PyG. (default: :obj:`"sum"`)
         act (str): The activation. (default: :obj:`"relu"`)
@@ -50,10 +50,10 @@ class GraphNetworkBlock(nn.Module):
     def __init__(
         self,
         in_channels: int,
-        edge_dim: int,
-        u_dim: int,
         out_channels: int,
         hidden_channels: int,
+        edge_dim: int,
+        u_dim: int,
         aggr: Any = "sum",
         act: str = "relu",
     ) -> None:
@@ -131,6 +131,6 @@ class GraphNetworkBlock(nn.Module):
 
     def __repr__(self) -> str:
         return (
-            f"{self.__class__.__name__}({self.in_channels}, {self.edge_dim}, "
-            f"{self.u_dim}, {self.out_channels}, aggr={self.edges_of_node})"
+            f"{self.__class__.__name__}({self.in_channels}, {self.out_channels}, "
+            f"edge_dim={self.edge_dim}, u_dim={self.u_dim}, aggr={self.edges_of_node})"
         )

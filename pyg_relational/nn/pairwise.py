@@ -11,7 +11,7 @@ from torch_geometric.nn import Linear
 from torch_geometric.nn.resolver import activation_resolver
 from torch_geometric.utils import segment
 
-from pyg_relational.nn.checks import check_features, check_optional
+from pyg_relational.nn.checks import NotFiniteError, check_features, check_optional
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import (
     batch_to_ptr,
@@ -44,7 +44,7 @@ def cross_pairs(
     target_ptr = batch_to_ptr(owner[target], 2 * graphs)
     other = owner[source] + 1 - 2 * side[source]
     source_ptr = batch_to_ptr(other, 2 * graphs)
-    pairs = fully_connected_edges(target_ptr, source_ptr=source_ptr)
+    pairs = fully_connected_edges(ptr=target_ptr, source_ptr=source_ptr)
     return torch.stack([source[pairs[0]], target[pairs[1]]])
 
 
@@ -69,7 +69,9 @@ def check_interactions(names: Sequence[str]) -> list[str]:
 
 
 def pair_interactions(
-    x: Tensor, edge_index: Tensor, names: Sequence[str] = ("difference", "product")
+    x: Tensor,
+    edge_label_index: Tensor,
+    names: Sequence[str] = ("difference", "product"),
 ) -> Tensor:
     r"""Returns interactions of the features of given pairs, as edge features.
 
@@ -78,13 +80,13 @@ def pair_interactions(
     :math:`\mathbf{x}_i - \mathbf{x}_j` and the `"product"`
     :math:`\mathbf{x}_i \odot \mathbf{x}_j`."""
     check_interactions(names)
-    source, target = x[edge_index[0]], x[edge_index[1]]
+    source, target = x[edge_label_index[0]], x[edge_label_index[1]]
     out = torch.cat([INTERACTIONS[name](source, target) for name in names], dim=-1)
     if torch.compiler.is_compiling() or out.numel() == 0:
         return out
     low, high = out.detach().aminmax()
     if not math.isfinite(float(high - low)):
-        raise ValueError(
+        raise NotFiniteError(
             f"'x' must be finite and small enough to multiply (got features up to "
             f"{float(x.detach().abs().amax()):.1e}); scale them first"
         )

@@ -198,19 +198,29 @@ _MAX_PAIRS = 2.0**36
 
 
 def fully_connected_edges(
-    ptr: Tensor, self_pairs: bool = True, source_ptr: Tensor | None = None
+    batch: Tensor | None = None,
+    batch_size: int | None = None,
+    *,
+    ptr: Tensor | None = None,
+    source_ptr: Tensor | None = None,
+    self_pairs: bool = True,
 ) -> Tensor:
     r"""Lists all ordered pairs of rows inside each set as edges.
 
     The operators of this package never need them: all pairs are their default.
 
     Args:
-        ptr (torch.Tensor): Set boundaries, shape :math:`[B + 1]`.
-        self_pairs (bool): Whether to include the pairs :math:`(i, i)`.
-            (default: :obj:`True`)
+        batch (torch.Tensor, optional): The set of each row, ascending, shape
+            :math:`[N]`. (default: :obj:`None`)
+        batch_size (int, optional): The number of sets :math:`B`; needed when sets are
+            empty. (default: :obj:`None`)
+        ptr (torch.Tensor, optional): Set boundaries instead of :obj:`batch`, shape
+            :math:`[B + 1]`. (default: :obj:`None`)
         source_ptr (torch.Tensor, optional): Set boundaries of the sources, if these
             are other rows than the targets, shape :math:`[B + 1]`.
             (default: :obj:`None`)
+        self_pairs (bool): Whether to include the pairs :math:`(i, i)`.
+            (default: :obj:`True`)
 
     Returns:
         torch.Tensor: Edges from sources (first row) to targets (second row), shape
@@ -218,11 +228,19 @@ def fully_connected_edges(
         self pairs), sorted by target and then by source.
 
     Raises:
-        ValueError: If boundaries do not start at zero, are not ascending, or differ
+        ValueError: If both or none of :obj:`batch` and :obj:`ptr` are given,
+            :obj:`batch` is not sorted or skips a set that :obj:`batch_size` does not
+            count, or boundaries do not start at zero, are not ascending, or differ
             where self pairs are left out.
     """
+    ptr = _boundaries(batch, batch_size, ptr)
+    if batch is not None and batch_size is None and bool((ptr.diff() == 0).any()):
+        empty = int((ptr.diff() == 0).nonzero()[0])
+        raise ValueError(
+            f"'batch' names no row of set {empty} (got {batch[:8].tolist()}, ...); "
+            f"pass boundaries of sets as 'ptr=', or 'batch_size=' if sets are empty"
+        )
     source_ptr = ptr if source_ptr is None else source_ptr
-    check_vector(ptr, "ptr")
     check_vector(source_ptr, "source_ptr")
     check_device(source_ptr, ptr.device, "source_ptr", "'ptr'")
     n, m = (int(x[-1]) if x.numel() else 0 for x in (ptr, source_ptr))
@@ -257,6 +275,23 @@ def _check_pairs(ptr: Tensor, source_ptr: Tensor) -> None:
             f"'ptr' and 'source_ptr' must make pairs that fit in memory (got "
             f"{pairs:.1e} pairs); the layers take all pairs without a list of them"
         )
+
+
+def _boundaries(
+    batch: Tensor | None, batch_size: int | None, ptr: Tensor | None
+) -> Tensor:
+    """The boundaries of sets, in whichever of two ways they are told."""
+    if (batch is None) == (ptr is None):
+        got = "neither" if ptr is None else "both"
+        raise ValueError(
+            f"either 'batch', the set of each row, or 'ptr', the boundaries of the "
+            f"sets, must be given (got {got})"
+        )
+    if ptr is None:
+        assert batch is not None
+        return batch_to_ptr(batch, batch_size)
+    check_vector(ptr, "ptr")
+    return ptr
 
 
 def batch_to_ptr(
@@ -330,13 +365,24 @@ def ptr_to_batch(ptr: Tensor, num_rows: int | None = None) -> Tensor:
 
 
 def to_dense(
-    x: Tensor, ptr: Tensor, fill_value: float = 0.0, max_size: int | None = None
+    x: Tensor,
+    batch: Tensor | None = None,
+    batch_size: int | None = None,
+    *,
+    ptr: Tensor | None = None,
+    fill_value: float = 0.0,
+    max_size: int | None = None,
 ) -> tuple[Tensor, Tensor]:
     r"""Pads the sets of a ragged batch to the same size.
 
     Args:
         x (torch.Tensor): Rows, shape :math:`[N, *]`.
-        ptr (torch.Tensor): Set boundaries, shape :math:`[B + 1]`.
+        batch (torch.Tensor, optional): The set of each row, ascending, shape
+            :math:`[N]`. (default: :obj:`None`)
+        batch_size (int, optional): The number of sets :math:`B`; needed when the last
+            sets are empty. (default: :obj:`None`)
+        ptr (torch.Tensor, optional): Set boundaries instead of :obj:`batch`, shape
+            :math:`[B + 1]`. (default: :obj:`None`)
         fill_value (float): The value of padded rows. (default: :obj:`0.0`)
         max_size (int, optional): The padded size :math:`n`; by default that of the
             largest set. (default: :obj:`None`)
@@ -346,11 +392,17 @@ def to_dense(
         :math:`[B, n]` that is true where a row is real.
 
     Raises:
-        ValueError: If :obj:`ptr` does not fit :obj:`x`, or a set exceeds
-            :obj:`max_size`.
+        ValueError: If both or none of :obj:`batch` and :obj:`ptr` are given, it does
+            not fit :obj:`x`, or a set exceeds :obj:`max_size`.
     """
-    check_vector(ptr, "ptr")
-    check_device(ptr, x.device, "ptr", "'x'")
+    ptr = _boundaries(batch, batch_size, ptr)
+    name = "ptr" if batch is None else "batch"
+    check_device(ptr, x.device, name, "'x'")
+    if batch is not None and batch.numel() != x.size(0):
+        raise ValueError(
+            f"'batch' must name the set of each of the {x.size(0)} rows of 'x' (got "
+            f"{batch.numel()} entries)"
+        )
     check_ptr(ptr, x.size(0), "ptr")
     sizes = ptr.diff()
     largest = int(sizes.max()) if sizes.numel() else 0

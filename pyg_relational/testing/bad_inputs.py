@@ -281,8 +281,9 @@ def check_unsorted(part: Part) -> list[str]:
             for key, x in call.arguments.items()
             if isinstance(x, Tensor) and x.size(0) == rows and key not in PAIRS
         }
-        if "edge_index" in call.arguments and name != "u_batch":
-            moved["edge_index"] = order[call.arguments["edge_index"]]
+        for key in {"edge_index", "edge_label_index"} & {*call.arguments}:
+            if name != "u_batch":
+                moved[key] = order[call.arguments[key]]
         try:
             out = call(**moved)[0]
         except ERRORS as error:

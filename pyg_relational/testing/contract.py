@@ -49,7 +49,7 @@ def random_sets(
         if u_dim is not None:
             data.u = normal(1, u_dim)
         if edges or edge_dim is not None:
-            pairs = fully_connected_edges(torch.tensor([0, size]))
+            pairs = fully_connected_edges(ptr=torch.tensor([0, size]))
             kept = torch.rand(pairs.size(1), generator=generator) < 0.5
             data.edge_index = pairs[:, kept]
             if edge_dim is not None:

@@ -1,6 +1,5 @@
 """Training and testing of one model: from a configuration to a run folder."""
 
-import shutil
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -12,8 +11,6 @@ from pytorch_lightning.callbacks import Callback, EarlyStopping, ProgressBar, Ti
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
-from pyg_relational._checks import UsageError
-from pyg_relational._files import read_json, write_json
 from pyg_relational.data.temporal import KEPT
 from pyg_relational.train.callbacks import (
     SAVE_MINUTES,
@@ -27,7 +24,7 @@ from pyg_relational.train.callbacks import (
     save_best_and_last,
 )
 from pyg_relational.train.datamodule import RelationalDataModule
-from pyg_relational.train.module import RelationalModule, Task, task_of
+from pyg_relational.train.module import RelationalModule, task_of
 from pyg_relational.train.processes import (
     RandomNumbers,
     first_alone,
@@ -37,39 +34,6 @@ from pyg_relational.train.processes import (
 )
 from pyg_relational.train.registry import build_model, dataset_class, transform_class
 from pyg_relational.train.run_folder import prepare, save_model
-
-# Trainings of a benchmark: which are finished, and where the others go on.
-
-
-NEXT_START = "the next start begins this training"
-
-
-def finished(path: Path, settings: dict[str, Any]) -> dict[str, Any] | None:
-    """Return the figures of a finished training, or ``None`` if there is none with
-    these settings."""
-    try:
-        figures = read_json(path)
-    except UsageError:
-        return None
-    same = isinstance(figures, dict) and figures.get("settings") == settings
-    return figures if same else None
-
-
-def last_checkpoint(folder: Path, settings: dict[str, Any]) -> str | None:
-    """Return the checkpoint to go on from; those of other settings are deleted."""
-    note, last = folder / "settings.json", folder / "last.ckpt"
-    if finished(note, settings) is not None:
-        # Who deletes either, because it is damaged, begins anew.
-        if not (last.is_file() and (folder / "best.ckpt").is_file()):
-            return None
-        # Read before Lightning does, whose messages do not say what to do.
-        read_checkpoint(last, NEXT_START)
-        return str(last)
-    shutil.rmtree(folder, ignore_errors=True)
-    folder.mkdir(parents=True)
-    write_json(note, {"settings": settings})
-    return None
-
 
 # What a batch needs whatever the model reads: what is scored, and what temporal graphs
 # keep their features in.
@@ -162,14 +126,44 @@ def fit_weights(
             f"{count_parameters(model):,} parameters -> {folder}",
             flush=True,
         )
+    return fit_module(module, data, config, folder, callbacks, resume)
+
+
+def fit_module(
+    module: RelationalModule,
+    data: RelationalDataModule,
+    config: dict[str, Any],
+    folder: Path,
+    callbacks: Sequence[Callback],
+    resume: bool = False,
+    monitor: tuple[str, str] | None = None,
+    anew: str = "--resume starts",
+) -> Fitted:
+    """Train a module, and leave in it the weights that validated best.
+
+    Args:
+        module (RelationalModule): What is trained.
+        data (RelationalDataModule): The data.
+        config (dict): ``accelerator``, ``precision``, ``seed``, ``budget`` and
+            ``optimizer``, as recipes have them.
+        folder (Path): Holds ``checkpoints`` and curves.
+        callbacks (Sequence[Callback]): Further callbacks.
+        resume (bool): Continue from ``last.ckpt``, if there is one.
+            (default: ``False``)
+        monitor (tuple, optional): What validates best: the name of what is logged, and
+            ``"min"`` or ``"max"``; by default the metric of the task.
+            (default: ``None``)
+        anew (str): What begins the training again, for messages.
+    """
     curve, timer = Curve(folder / "metrics.csv"), _timer(config)
     others = [timer, KeepCurve(curve), *callbacks]
-    trainer = _trainer(config, folder, module.task, curve, others)
+    monitor = monitor or (f"val/{module.task.metric}", module.task.mode)
+    trainer = _trainer(config, folder, monitor, curve, others)
     last = folder / "checkpoints" / "last.ckpt"
     ckpt = None
     if resume and last.is_file():
         # Read before Lightning does, whose messages do not say what to do.
-        step, ckpt = read_checkpoint(last)["global_step"], str(last)
+        step, ckpt = read_checkpoint(last, anew)["global_step"], str(last)
         if rank() == 0:
             print(f"continues after step {step}", flush=True)
     trainer.fit(module, data, ckpt_path=ckpt, weights_only=True)
@@ -177,7 +171,7 @@ def fit_weights(
         trainer.save_checkpoint(last)
     best = folder / "checkpoints" / "best.ckpt"
     if best.is_file():
-        checkpoint = read_checkpoint(best)
+        checkpoint = read_checkpoint(best, anew)
         module.load_state_dict(checkpoint["state_dict"])
     return Fitted(module, data, trainer, timer, curve.rows)
 
@@ -259,28 +253,21 @@ def _timer(config: dict[str, Any]) -> Timer:
 def _trainer(
     config: dict[str, Any],
     folder: Path,
-    task: Task,
+    monitor: tuple[str, str],
     curve: Curve,
     others: Sequence[Callback],
 ) -> pl.Trainer:
-    budget, monitor = config["budget"], f"val/{task.metric}"
-    epochs = config["model"].get("max_epochs", budget["max_epochs"])
-    callbacks: list[Callback] = [
-        EndOfSteps(),
-        *others,
-        EarlyStopping(
-            monitor,
-            patience=budget["patience"],
-            mode=task.mode,
-            check_on_train_epoch_end=False,
-        ),
-        *save_best_and_last(
-            folder / "checkpoints",
-            monitor,
-            task.mode,
-            budget.get("save_minutes", SAVE_MINUTES),
-        ),
-    ]
+    budget, (name, mode) = config["budget"], monitor
+    epochs = config.get("model", {}).get("max_epochs", budget["max_epochs"])
+    callbacks: list[Callback] = [EndOfSteps(), *others]
+    if (patience := budget["patience"]) is not None:
+        callbacks.append(
+            EarlyStopping(
+                name, patience=patience, mode=mode, check_on_train_epoch_end=False
+            )
+        )
+    minutes = budget.get("save_minutes", SAVE_MINUTES)
+    callbacks += save_best_and_last(folder / "checkpoints", name, mode, minutes)
     if world_size() > 1:
         callbacks.append(RandomNumbers(config["seed"]))
     tensorboard = TensorBoardLogger(

@@ -4,6 +4,7 @@ import inspect
 import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, Literal
 
 import pytorch_lightning as pl
@@ -116,6 +117,10 @@ class Task:
     metric: str
     mode: Literal["max", "min"]
     classes: bool
+
+    def read(self, output: Tensor, data: Data) -> Tensor:
+        """Return what is scored of a model's output; it may need the batch."""
+        return output
 
     def marked(
         self, output: Tensor, y: Tensor, mask: Tensor | None
@@ -253,8 +258,8 @@ class RelationalModule(pl.LightningModule):
 
     Args:
         model (nn.Module): Any model whose output has one row for each row of ``y``.
-        task (str): ``"classification"``, ``"regression"``, ``"forecast"`` or
-            ``"trajectory"``.
+        task (str or Task): ``"classification"``, ``"regression"``, ``"forecast"``,
+            ``"trajectory"``, or a task of another kind.
         groups (Mapping[str, Sequence[str]], optional): Groupings of the rows; the batch
             holds the group of each score in ``question_<grouping>``. The grouping
             ``"sets"`` holds the share of graphs whose rows are all right; rows are
@@ -267,6 +272,10 @@ class RelationalModule(pl.LightningModule):
             (default: ``(0.9, 0.999)``)
         warmup_steps (int): Steps of linear warm-up, before a cosine that ends at zero
             with the budget. (default: ``0``)
+        schedule (Callable, optional): Factor of the learning rate, given ``step`` and
+            ``total_steps``, in place of warm-up and cosine. (default: ``None``)
+        fused (bool): Whether the optimiser is one kernel, where Lightning allows it.
+            (default: ``True``)
 
     Raises:
         UsageError: If the task or the optimiser is unknown, or the batch lacks an
@@ -276,28 +285,31 @@ class RelationalModule(pl.LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        task: str,
+        task: str | Task,
         groups: Mapping[str, Sequence[str]] | None = None,
         optimizer: str = "AdamW",
         learning_rate: float = 1e-3,
         weight_decay: float = 0.0,
         betas: Sequence[float] = (0.9, 0.999),
         warmup_steps: int = 0,
+        schedule: Callable[..., float] | None = None,
+        fused: bool = True,
     ) -> None:
         super().__init__()
         if optimizer not in OPTIMIZERS:
             known = ", ".join(sorted(OPTIMIZERS))
             raise UsageError(f"unknown optimizer '{optimizer}'; Known: {known}")
         self.model = model
-        self.task = task_of(task)
+        self.task = task_of(task) if isinstance(task, str) else task
         self.groups = dict(groups or {})
         self.optimizer = optimizer
         self.learning_rate = learning_rate
         self.weight_decay = weight_decay
         self.betas = (betas[0], betas[1])
-        self.warmup_steps = warmup_steps
+        self.schedule = schedule or partial(warmup_cosine, warmup_steps=warmup_steps)
+        self.fused = fused
         self.inputs = inspect.signature(model.forward).parameters
-        self.score = GroupedMean(self.groups)
+        self.score: Metric = GroupedMean(self.groups)
         self.scores: dict[str, dict[str, float]] = {}
 
     def forward(self, batch: Data) -> Tensor:
@@ -326,19 +338,20 @@ class RelationalModule(pl.LightningModule):
         self.log("train/loss", mean, batch_size=batch.num_graphs, prog_bar=True)
         return loss * (y.size(0) * world_size() / rows.clamp(min=1))
 
-    def validation_step(self, batch: Data) -> None:
+    def validation_step(self, batch: Data) -> Tensor:
         """Add a batch to the validation loss and scores."""
-        self._evaluate(batch, "val")
+        return self._evaluate(batch, "val")
 
-    def test_step(self, batch: Data) -> None:
+    def test_step(self, batch: Data) -> Tensor:
         """Add a batch to the test loss and scores."""
-        self._evaluate(batch, "test")
+        return self._evaluate(batch, "test")
 
-    def _evaluate(self, batch: Data, split: str) -> None:
+    def _evaluate(self, batch: Data, split: str) -> Tensor:
         output, y, indices = self._marked(self(batch), batch)
         loss, rows = pool(self.task.loss(output, y), y.size(0))
         self.log(f"{split}/loss", loss, batch_size=int(rows))
         self.score.update(self.task.score(output, y), indices)
+        return loss
 
     def score_of(self, output: Tensor, data: Data) -> dict[str, dict[str, float]]:
         """Return the scores of given answers to all rows of a dataset."""
@@ -359,6 +372,7 @@ class RelationalModule(pl.LightningModule):
             groups[SETS] = _graph_of_scores(data)
         if mask is not None:
             groups = {name: index[mask] for name, index in groups.items()}
+        output = self.task.read(output, data)
         return *self.task.marked(output, data.y, mask), groups
 
     def on_validation_epoch_end(self) -> None:
@@ -382,7 +396,7 @@ class RelationalModule(pl.LightningModule):
         """Return the optimiser and its schedule, which advances at every step."""
         # Lightning clips no gradients of fused optimizers under mixed precision.
         clips = self.trainer.gradient_clip_val is not None
-        fused = not (clips and self.trainer.precision != "32-true")
+        fused = self.fused and not (clips and self.trainer.precision != "32-true")
         optimizer = OPTIMIZERS[self.optimizer](
             self.parameters(),
             lr=self.learning_rate,
@@ -392,7 +406,7 @@ class RelationalModule(pl.LightningModule):
         )
         total = self.trainer.estimated_stepping_batches
         schedule = torch.optim.lr_scheduler.LambdaLR(
-            optimizer, lambda step: warmup_cosine(step, self.warmup_steps, total)
+            optimizer, lambda step: self.schedule(step, total_steps=total)
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
 

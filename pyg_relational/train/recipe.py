@@ -1,7 +1,6 @@
 """Recipes: YAML files that name dataset, models, optimiser and budget."""
 
 import copy
-import inspect
 import json
 import math
 from collections.abc import Callable, Iterable, Iterator
@@ -10,7 +9,7 @@ from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from pyg_relational._checks import UsageError, nearest_names
+from pyg_relational._checks import UsageError, argument_names, nearest_names
 from pyg_relational._files import parse_yaml, read_text
 from pyg_relational.train.registry import dataset_class, model_class
 
@@ -425,7 +424,6 @@ def merge(base: dict[str, Any], update: dict[str, Any]) -> dict[str, Any]:
 # A dataset's split and its transforms belong to the training code; models have no
 # arguments of these names.
 _RESERVED = {
-    "self",
     "root",
     "split",
     "transform",
@@ -518,14 +516,11 @@ def known_options(config: dict[str, Any]) -> set[str]:
 
 
 def _arguments(find: Callable[[str], type[Any]], spec: dict[str, Any]) -> set[str]:
-    # Of the constructor itself: a class may have a metaclass with another signature.
-    constructor: Any = find(spec["class"]).__init__
-    names = set()
-    for name, parameter in inspect.signature(constructor).parameters.items():
-        if parameter.kind is parameter.VAR_KEYWORD:
-            names.add("args.*")
-        elif name not in _RESERVED and parameter.kind is not parameter.VAR_POSITIONAL:
-            names.add(f"args.{name}")
+    arguments, others = argument_names(find(spec["class"]))
+    names = {f"args.{name}" for name in arguments if name not in _RESERVED}
+    if others:
+        names.add("args.*")
+    for name in arguments:
         inner = spec["args"].get(name)
         if isinstance(inner, dict) and set(inner) == {"class", "args"}:
             names |= {f"args.{name}.{key}" for key in _arguments(find, inner)}

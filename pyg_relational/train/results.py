@@ -310,7 +310,7 @@ def render(content: dict[str, Any], others: Sequence[dict[str, Any]] = ()) -> st
     notes = [f"{note}." for note in published_notes(content["published"])]
     captions = [_caption(content)]
     captions += [f"{other['model']}: {_caption(other)}" for other in others]
-    return "\n".join([*table, "", *captions, *notes]) + "\n"
+    return "\n".join([*table, "", "\n\n".join(captions), *notes]) + "\n"
 
 
 def _render_benchmark(table: dict[str, Any]) -> str:

@@ -4,8 +4,7 @@ from torch_geometric.data import Data
 from torch_geometric.data.datapipes import functional_transform
 from torch_geometric.transforms import BaseTransform
 
-from pyg_relational.data.temporal import node_ptr
-from pyg_relational.ops import fully_connected_edges
+from pyg_relational.data.temporal import frame_distances
 
 
 @functional_transform("frame_distances")
@@ -41,14 +40,9 @@ class FrameDistances(BaseTransform):
                 "'data' must have no edges yet, they would be lost (got "
                 f"{data.num_edges}); leave 'FrameDistances' out"
             )
-        x, mask = data.x, data.mask
-        pairs = fully_connected_edges(node_ptr(data), self_pairs=False)
-        pair, time = mask[pairs].all(dim=0).nonzero(as_tuple=True)
-        source, target = pairs[:, pair]
-        position = x[..., self.columns]
-        apart = position[target, time] - position[source, time]
-        data.edge_index, data.edge_time = pairs[:, pair], time
-        data.edge_attr = apart.norm(dim=-1, keepdim=True) / self.scale
+        data.edge_index, data.edge_time, data.edge_attr = frame_distances(
+            data, self.columns, self.scale
+        )
         return data
 
     def __repr__(self) -> str:

@@ -6,6 +6,7 @@ import torch
 
 from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks import explain
+from pyg_relational.benchmarks.harness import table_summary
 
 
 def test_auroc_is_the_share_of_pairs_below_the_true_one() -> None:
@@ -37,7 +38,7 @@ def test_figures_of_a_run(finished_run: Path, tmp_path: Path, monkeypatch) -> No
     # What removal says is confirmed by taking pairs out and putting them in.
     assert best["deletion"] < chance["deletion"]
     assert best["insertion"] > chance["insertion"]
-    assert "AUROC" in explain.summary(figures)
+    assert "AUROC" in table_summary(figures)
 
 
 def test_the_true_pair_is_found_where_only_it_counts(

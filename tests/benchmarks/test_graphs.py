@@ -7,28 +7,29 @@ from torch_geometric.data import Batch, Data
 
 from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks import graphs
-from pyg_relational.benchmarks import graphs as training
 from pyg_relational.benchmarks.graphs import (
+    KIND,
     MODELS,
     QUICK,
     SIZES,
     TASKS,
     Budget,
     Case,
-    GraphTaskModule,
     RepeatedGIN,
     build_model,
     even_weights,
     judge,
     judge_answers,
-    loss,
     step_range,
     steps_for,
 )
+from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.cli import main
 from pyg_relational.datasets import GraphTasks
 from pyg_relational.loader import StoredLoader
+from pyg_relational.nn.checks import NotFiniteError
 from pyg_relational.ops import fully_connected_edges
+from pyg_relational.train.module import RelationalModule
 
 TASK, MODEL = "shortest-path", "recurrent"
 ONE = {"tasks": [TASK], "models": [MODEL], "sizes": ["16-32"], "quick": True}
@@ -65,7 +66,7 @@ def test_a_run_writes_figures_table_and_picture(root, folder, task):
         solved, right = (100 * tested[key]["mean"] for key in ("solved", "right"))
         assert cells[3] == f"{solved:.1f} ({right:.1f})"
         assert 0 <= solved <= right <= 100
-    assert TASKS[task].title in graphs.summary(figures)
+    assert TASKS[task].title in table_summary(figures)
     for run in figures["runs"]:
         losses = [point["loss"] for point in run["curve"]]
         assert losses[run["best_epoch"] - 1] == run["validation"]["loss"] == min(losses)
@@ -84,7 +85,7 @@ def test_rows_are_over_seeds(root):
 
 def test_finished_runs_are_kept(root, folder, monkeypatch, capsys):
     first = graphs.run(root=root, **ONE)
-    monkeypatch.setattr(training, "run_case", lambda *_: pytest.fail("again"))
+    monkeypatch.setattr(graphs, "run_case", lambda *_: pytest.fail("again"))
     second = graphs.run(root="nowhere", **ONE)
     assert second["runs"] == first["runs"]
     assert "1/1 shortest-path-recurrent-seed0 (kept): solved" in capsys.readouterr().err
@@ -109,7 +110,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(root, folder, monkeypatch):
     folder = folder.with_name("graphs-quick-4epochs")
     name = f"{TASK}-{MODEL}-seed0"
     (folder / f"{name}.json").unlink()
-    original, batches = GraphTaskModule.training_step, []
+    original, batches = RelationalModule.training_step, []
 
     def step(self, batch):
         batches.append(batch)
@@ -118,17 +119,17 @@ def test_a_killed_run_goes_on_and_ends_the_same(root, folder, monkeypatch):
         return original(self, batch)
 
     with monkeypatch.context() as patch:
-        patch.setattr(GraphTaskModule, "training_step", step)
+        patch.setattr(RelationalModule, "training_step", step)
         with pytest.raises(RuntimeError, match="killed"):
             graphs.run(root=root, **options)
-    assert (folder / "checkpoints" / name / "last.ckpt").is_file()
+    assert (folder / name / "checkpoints/last.ckpt").is_file()
     steps = []
     monkeypatch.setattr(
-        GraphTaskModule,
+        RelationalModule,
         "training_step",
         lambda self, batch: steps.append(1) or original(self, batch),
     )
-    path = folder / "checkpoints" / name / "last.ckpt"
+    path = folder / name / "checkpoints/last.ckpt"
     content = path.read_bytes()
     path.write_bytes(content[:-100])
     with pytest.raises(UsageError, match=r"is damaged .*; delete it, and"):
@@ -139,7 +140,7 @@ def test_a_killed_run_goes_on_and_ends_the_same(root, folder, monkeypatch):
     assert len(steps) == 4
     assert resumed["curve"] == whole["curve"]
     assert resumed["test"]["16-32"]["right"] == whole["test"]["16-32"]["right"]
-    assert not (folder / "checkpoints" / name).exists()
+    assert not (folder / name).exists()
 
 
 def test_figures_are_recorded_where_asked(root, tmp_path):
@@ -159,9 +160,9 @@ def sorted_batch():
 
 def test_numbers_are_judged_by_their_choice_among_all():
     batch = sorted_batch()
-    source, target = fully_connected_edges(batch.ptr)
+    source, target = fully_connected_edges(ptr=batch.ptr)
     chosen = batch.y + batch.ptr[batch.batch]
-    scores = (source == chosen[target]).double()[:, None]
+    scores = (source == chosen[target]).double()[:, None, None]
     judged = judge("sorting", scores, batch)
     assert judged.right.all()
     assert judged.solved.tolist() == [True, True]
@@ -183,7 +184,8 @@ def test_the_loss_of_a_choice_is_its_cross_entropy():
         rows = out[begin : begin + size, :, 0]
         expected.append(-rows.log_softmax(dim=0)[choice])
         begin += size
-    value = loss("sorting", out, batch)
+    task = KIND["pointer"]
+    value = task.loss(task.read(out, batch), batch.y)
     torch.testing.assert_close(value, torch.stack(expected).mean())
 
 
@@ -200,7 +202,8 @@ def test_a_graph_is_solved_if_every_answer_is_right(root, task):
     judged = judge(task, out, batch)
     assert judged.solved.tolist() == [s != 4 for s in range(6)]
     assert int((~judged.right).sum()) == 1
-    value = loss(task, out[:, None].expand(-1, 2, -1), batch)
+    twice = out[:, None].expand(-1, 2, -1)
+    value = KIND[TASKS[task].output].loss(twice, batch.y)
     torch.testing.assert_close(
         value, torch.nn.functional.cross_entropy(out, batch.y), rtol=1e-9, atol=1e-9
     )
@@ -231,7 +234,7 @@ def test_gin_repeats_one_layer(output):
     expected = torch.stack(answers[1:], dim=1)
     torch.testing.assert_close(out, expected, rtol=1e-9, atol=1e-9)
     every = model(x, batch=batch, steps=3, last=2)
-    pairs = fully_connected_edges(torch.tensor([0, 3, 5]))
+    pairs = fully_connected_edges(ptr=torch.tensor([0, 3, 5]))
     assert torch.equal(every, model(x, pairs, batch=batch, steps=3, last=2))
 
 
@@ -273,11 +276,11 @@ def test_steps_depend_on_the_number_of_nodes_alone():
 def test_larger_graphs_do_not_choose_the_epoch(root, folder):
     """The weights of the epoch with the lowest loss in validation are tested."""
     case = Case(TASK, MODEL, 0, QUICK, ("16-32",))
-    data = training.load_data(TASK, root, QUICK)
+    data = graphs.load_data(TASK, root, QUICK)
     assert {len(data.dataset(s)) for s in ("train", "val")} == {64, 32}
     assert max(graph.num_nodes for graph in data.dataset("val")) <= 16
     assert "test" not in data.datasets
-    figures = training.run_case(case, data, folder, root)
+    figures = graphs.run_case(case, data, folder, root)
     assert json.loads(json.dumps(case.settings)) == figures["settings"] == case.settings
 
 
@@ -323,7 +326,7 @@ def test_long_ways_are_trained_as_often_as_short_ones():
 
 
 def test_training_draws_even_lengths_and_validation_does_not(root):
-    data = training.load_data(TASK, root, QUICK)
+    data = graphs.load_data(TASK, root, QUICK)
     assert isinstance(data.train_loader(), StoredLoader)
     drawn = [torch.cat([b.length for b in data.train_dataloader()]) for _ in range(60)]
     natural = torch.cat([graph.length for graph in data.dataset("train")])
@@ -343,23 +346,21 @@ def test_a_graph_whose_states_overflow_is_not_solved(root):
     graphs = list(GraphTasks(root, TASK, "val", num_val=3))
     graphs[1].x = graphs[1].x + 0.5  # known by its start
 
-    class Overflows:
-        case = Case(TASK, MODEL, 0, Budget(), ("64",))
+    def answer(x, edge_index, batch):
+        if (x == 0.5).any():
+            raise NotFiniteError("'x' must be finite (got NaN or infinity in 1 row)")
+        return torch.nn.functional.one_hot(known[len(batch)], 2).float().unsqueeze(1)
 
-        def answer(self, batch, steps, last):
-            if (batch.x == 0.5).any():
-                raise ValueError("'x' must be finite (got NaN or infinity in 1 row)")
-            return torch.nn.functional.one_hot(batch.y, 2).float().unsqueeze(1)
-
-    judged = judge_answers(Overflows(), Batch.from_data_list(graphs), 5)
+    batch = Batch.from_data_list(graphs)
+    known = {data.num_nodes: data.y for data in (*graphs, batch)}
+    judged = judge_answers(TASK, answer, batch)
     assert judged.solved.tolist() == [True, False, True]
     sizes = [graph.num_nodes for graph in graphs]
     rows = [rows.tolist() for rows in judged.right.split(sizes)]
     assert rows == [[True] * sizes[0], [False] * sizes[1], [True] * sizes[2]]
 
-    def fail(batch, steps, last):
+    def fail(x, edge_index, batch):
         raise ValueError("another mistake")
 
-    Overflows.answer = staticmethod(fail)
     with pytest.raises(ValueError, match="another mistake"):
-        judge_answers(Overflows(), Batch.from_data_list(graphs), 5)
+        judge_answers(TASK, fail, batch)

@@ -8,11 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from pyg_relational.benchmarks import harness as measure
-from pyg_relational.benchmarks.ops import benchmark as run_case
-from pyg_relational.benchmarks.ops import methods, report
-from pyg_relational.benchmarks.ops import methods as baselines
-from pyg_relational.benchmarks.ops.benchmark import Runner
+from pyg_relational.benchmarks import harness, ops
+from pyg_relational.benchmarks.ops import Runner, methods, report
 from pyg_relational.benchmarks.ops.cases import FLOORS, Case, all_cases
 from pyg_relational.benchmarks.ops.methods import Problem
 from pyg_relational.cli import main
@@ -30,7 +27,7 @@ RELATION = Case(
 
 
 def naive_relation(problem: Problem) -> torch.Tensor:
-    mlp = baselines.sequential(problem.layer.nn)
+    mlp = methods.sequential(problem.layer.nn)
     x, rows = problem.leaves[0], []
     for start, stop in zip(problem.ptr[:-1], problem.ptr[1:], strict=True):
         members = range(int(start), int(stop))
@@ -62,9 +59,9 @@ def test_attention_layers_agree(method: str) -> None:
 def test_a_baseline_that_computes_something_else_is_refused(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    wrong = baselines.TextbookRelation.forward
+    wrong = methods.TextbookRelation.forward
     monkeypatch.setattr(
-        baselines.TextbookRelation,
+        methods.TextbookRelation,
         "forward",
         lambda self, x, mask=None: wrong(self, x, None),
     )
@@ -73,7 +70,7 @@ def test_a_baseline_that_computes_something_else_is_refused(
 
 
 def test_what_does_not_fit_leaves_a_note(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(run_case, "free_bytes", lambda device: 10_000)
+    monkeypatch.setattr(ops, "free_bytes", lambda device: 10_000)
     results = Runner("cpu", 1, 0).run(RELATION)["methods"]
     assert results["textbook"] == {"note": "needs about 0 GB of 0 GB free"}
     assert results["auto"]["training"]["seconds"][0] > 0
@@ -91,7 +88,7 @@ def test_a_baseline_that_fails_leaves_a_note(monkeypatch: pytest.MonkeyPatch) ->
     def fail(*args: object, **kwargs: object) -> None:
         raise RuntimeError("no compiler\nat all")
 
-    monkeypatch.setattr(baselines.EdgeRelation, "forward", fail)
+    monkeypatch.setattr(methods.EdgeRelation, "forward", fail)
     results = Runner("cpu", 1, 0).run(RELATION)["methods"]
     assert results["edges"] == {"note": "failed: RuntimeError: no compiler"}
     monkeypatch.setattr(methods.RelationConv, "forward", fail)
@@ -102,7 +99,7 @@ def test_a_baseline_that_fails_leaves_a_note(monkeypatch: pytest.MonkeyPatch) ->
 def test_methods_take_turns() -> None:
     seen: list[str] = []
     calls = {name: (lambda name=name: seen.append(name)) for name in "abc"}
-    samples = measure.in_turns(
+    samples = harness.in_turns(
         calls, dict.fromkeys("abc", 1.0), "cpu", 4, 60, random.Random(0)
     )
     rounds = [seen[i : i + 3] for i in range(0, 12, 3)]
@@ -117,7 +114,7 @@ def test_peak_memory_counts_what_is_freed_again() -> None:
         return int(x.numel())
 
     torch.ones(2**25)  # a higher peak, but before
-    result, elapsed, peak = measure.peak_memory(call, "cpu")
+    result, elapsed, peak = harness.peak_memory(call, "cpu")
     assert result == 2**23
     assert elapsed > 0
     # The kernel counts pages in batches.
@@ -128,7 +125,7 @@ def test_peak_memory_counts_what_is_freed_again() -> None:
 def test_memory_estimate_is_of_the_measured_size() -> None:
     case = Case("x", "relation", ((1, 500),), (64, 64), ("textbook",), 64)
     problem = Problem(case, "cpu", seed=0)
-    _, _, peak = measure.peak_memory(problem.build("textbook").train, "cpu")
+    _, _, peak = harness.peak_memory(problem.build("textbook").train, "cpu")
     assert 0.5 < methods.needed_bytes(case, "textbook") / peak.extra < 2
 
 

@@ -11,7 +11,7 @@ from pyg_relational.testing import pair_value
 
 MODELS = {
     "relation": lambda: RelationNetwork(5, 3, [8], [6], u_dim=4, plain_last=False),
-    "mean": lambda: RelationNetwork(5, 3, [8, 7], [6], u_dim=4, reduce="mean"),
+    "mean": lambda: RelationNetwork(5, 3, [8, 7], [6], u_dim=4, aggr="mean"),
     "objects": lambda: RelationNetwork(
         5, 3, [8, 6], [6], object_channels=[5], u_dim=4, plain_last=True
     ),
@@ -164,8 +164,8 @@ def test_models_that_do_not_sum_pairs() -> None:
     data = Data(x=torch.randn(3, 5))
     with pytest.raises(ValueError, match=r"pair_messages.*got DeepSets"):
         pair_attribution(DeepSets(5, 2, [4]), data, method="removal")
-    largest = RelationNetwork(5, 2, [4], [4], reduce="max")
-    with pytest.raises(ValueError, match="reduce='max'"):
+    largest = RelationNetwork(5, 2, [4], [4], aggr="max")
+    with pytest.raises(ValueError, match="aggr='max'"):
         pair_attribution(largest, data)
     nodes = AttentionRelationNetwork(5, 2, [4], [4], output="node")
     with pytest.raises(ValueError, match="output='set'"):

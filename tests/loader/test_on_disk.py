@@ -8,6 +8,7 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from loader import check_same_batch
 from torch.utils.data import Subset
 from torch_geometric.data import Data, InMemoryDataset, OnDiskDataset
 from torch_geometric.loader import DataLoader
@@ -22,7 +23,6 @@ from pyg_relational.loader import (
     pair_costs,
     why_not_stored,
 )
-from pyg_relational.loader.compare import check_same_batch
 
 SIZES = (2, 0, 3, 1, 3, 2)
 

@@ -7,6 +7,7 @@ import pytest
 import torch
 from hypothesis import assume, given, settings
 from hypothesis import strategies as st
+from loader import check_same_batch
 from torch import Tensor
 from torch.utils.data import BatchSampler, SequentialSampler
 from torch_geometric.data import Data
@@ -18,7 +19,6 @@ from pyg_relational.loader import (
     in_memory,
     pair_costs,
 )
-from pyg_relational.loader.compare import check_same_batch
 from pyg_relational.loader.pair_budget import fill, join_lightest, split_largest
 
 COSTS = st.lists(st.integers(1, 30), min_size=1, max_size=40)

@@ -21,7 +21,7 @@ def scenes(edges: bool) -> Batch:
     for size in (3, 1, 4):
         data = Data(x=torch.randn(size, 3).double())
         if edges:
-            pairs = fully_connected_edges(torch.tensor([0, size]))
+            pairs = fully_connected_edges(ptr=torch.tensor([0, size]))
             data.edge_index = pairs[:, torch.randperm(pairs.size(1))[: 2 * size]]
             data.edge_attr = torch.randn(data.edge_index.size(1), 1).double()
         graphs.append(data)
@@ -90,7 +90,7 @@ def test_weights_of_the_partners_of_an_object_sum_to_one(score, output):
         batch.x, batch=batch.batch, return_attention_weights=True
     )
     torch.testing.assert_close(again, out)
-    assert torch.equal(edges, fully_connected_edges(batch.ptr))
+    assert torch.equal(edges, fully_connected_edges(ptr=batch.ptr))
     assert alpha.shape == (9 + 1 + 16, 2)
     sums = torch.zeros(8, 2).double().index_add(0, edges[1], alpha)
     torch.testing.assert_close(sums, torch.ones_like(sums))

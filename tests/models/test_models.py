@@ -18,7 +18,7 @@ OBJECTS = partial(RelationNetwork, object_channels=[6])
 def test_relation_network_learns_what_needs_pairs():
     """Does a set hold two equal objects? No function of single objects can tell."""
     torch.manual_seed(0)
-    model = RelationNetwork(1, 1, [32, 32], [32], reduce="mean")
+    model = RelationNetwork(1, 1, [32, 32], [32], aggr="mean")
     optimizer = torch.optim.Adam(model.parameters(), lr=3e-3)
     x = torch.randint(0, 8, (256, 4, 1)).float() / 4 - 1
     same = (x == x.transpose(1, 2)).sum((1, 2)) > 4
@@ -39,7 +39,7 @@ def test_all_pairs_equal_complete_edges():
     x, batch = torch.randn(5, 3), torch.tensor([0, 0, 0, 1, 1])
     u = torch.randn(2, 2)
     out = model(x, u=u, batch=batch)
-    edges = fully_connected_edges(ptr)
+    edges = fully_connected_edges(ptr=ptr)
     torch.testing.assert_close(model(x, edges, u=u, batch=batch), out)
 
 
@@ -63,7 +63,9 @@ def test_pair_relation_runs_its_encoder():
 
 
 def test_pair_relation_without_pairs_says_how_to_name_them():
-    with pytest.raises(ValueError, match=r"'edge_index' is missing.*fully_connected"):
+    with pytest.raises(
+        ValueError, match=r"'edge_label_index' is missing.*fully_connected"
+    ):
         PairRelation(3, 2)(torch.zeros(2, 3))
 
 
@@ -117,7 +119,7 @@ def test_questions_about_graphs_with_edges():
 
 def test_pixel_network_answers_several_questions_per_image():
     torch.manual_seed(0)
-    model = PixelRelationNetwork(4, [4, 4], [8], [8], u_dim=2).eval()
+    model = PixelRelationNetwork(3, 4, [4, 4], [8], [8], u_dim=2).eval()
     image = torch.randint(0, 256, (2, 3, 12, 12), dtype=torch.uint8)
     u, u_batch = torch.randn(3, 2), torch.tensor([1, 0, 1])
     out = model(image, u=u, u_batch=u_batch)

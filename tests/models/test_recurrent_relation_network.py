@@ -21,7 +21,7 @@ def scenes(edges: bool) -> Batch:
     for size in (3, 1, 4):
         data = Data(x=torch.randn(size, 3).double())
         if edges:
-            pairs = fully_connected_edges(torch.tensor([0, size]))
+            pairs = fully_connected_edges(ptr=torch.tensor([0, size]))
             data.edge_index = pairs[:, torch.randperm(pairs.size(1))[: 2 * size]]
             data.edge_attr = torch.randn(data.edge_index.size(1), 1).double()
         graphs.append(data)

@@ -20,7 +20,7 @@ model = partial(
     out_channels=2,
     hidden_channels=6,
     relation_channels=[6],
-    head_channels=[5],
+    readout_channels=[5],
 )
 MODELS = {
     "set": partial(model),

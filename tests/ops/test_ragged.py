@@ -32,7 +32,9 @@ def test_batch_and_ptr_are_inverse(sizes):
 @given(SIZES)
 def test_dense_and_back(sizes):
     x = torch.arange(2.0 * sum(sizes)).view(-1, 2)
-    dense, mask = to_dense(x, ptr_of(sizes), fill_value=-1.0)
+    dense, mask = to_dense(x, ptr=ptr_of(sizes), fill_value=-1.0)
+    batch = ptr_to_batch(ptr_of(sizes)), len(sizes)
+    assert torch.equal(dense, to_dense(x, *batch, fill_value=-1.0)[0])
     for s, size in enumerate(sizes):
         assert mask[s].tolist() == [True] * size + [False] * (max(sizes) - size)
         assert bool((dense[s, size:] == -1).all())
@@ -49,7 +51,10 @@ def test_dense_without_mask_is_full():
 
 @given(SIZES, st.booleans())
 def test_edges_list_all_ordered_pairs(sizes, self_pairs):
-    edges = fully_connected_edges(ptr_of(sizes), self_pairs)
+    ptr = ptr_of(sizes)
+    edges = fully_connected_edges(ptr=ptr, self_pairs=self_pairs)
+    batch = ptr_to_batch(ptr), len(sizes)
+    assert torch.equal(edges, fully_connected_edges(*batch, self_pairs=self_pairs))
     expected, start = [], 0
     for size in sizes:
         members = range(start, start + size)
@@ -123,12 +128,26 @@ def test_joint_sort_is_a_stable_sort(dtype, size):
         (lambda: batch_to_ptr(torch.tensor([-1, 0])), "must not be negative"),
         (lambda: batch_to_ptr(torch.tensor([0, 4]), 3), "names set 4"),
         (lambda: batch_to_ptr(torch.tensor([0.0])), "dtype int64"),
-        (lambda: fully_connected_edges(torch.tensor([1, 3])), "'ptr' must run from 0"),
         (
-            lambda: to_dense(torch.zeros(3, 1), ptr_of([3]), max_size=2),
+            lambda: fully_connected_edges(ptr=torch.tensor([1, 3])),
+            "'ptr' must run from 0",
+        ),
+        (
+            lambda: fully_connected_edges(torch.tensor([0, 3, 7])),
+            "'batch' names no row",
+        ),
+        (lambda: fully_connected_edges(), "either 'batch'.*or 'ptr'.*neither"),
+        (lambda: fully_connected_edges(ptr_of([1]), ptr=ptr_of([1])), "both"),
+        (lambda: to_dense(torch.zeros(3, 1)), "either 'batch'.*or 'ptr'.*neither"),
+        (
+            lambda: to_dense(torch.zeros(3, 1), torch.tensor([0, 0])),
+            "'batch' must name",
+        ),
+        (
+            lambda: to_dense(torch.zeros(3, 1), ptr=ptr_of([3]), max_size=2),
             "'max_size' must be at least the largest set, 3",
         ),
-        (lambda: to_dense(torch.zeros(3, 1), ptr_of([2])), "'ptr' must run from 0"),
+        (lambda: to_dense(torch.zeros(3, 1), ptr=ptr_of([2])), "'ptr' must run from 0"),
         (
             lambda: from_dense(torch.zeros(2, 3, 1), torch.ones(2, 2).bool()),
             r"'mask' must be boolean of shape \[2, 3\]",

@@ -3,12 +3,12 @@ from unittest.mock import Mock
 
 import pytest
 import torch
+from loader import check_same_batch
 from torch_geometric.loader import DataLoader
 
 from pyg_relational._checks import UsageError
 from pyg_relational.datasets import SortOfCLEVR, Sudoku
 from pyg_relational.loader import StoredLoader
-from pyg_relational.loader.compare import check_same_batch
 from pyg_relational.train.datamodule import RelationalDataModule
 from pyg_relational.transforms import PermuteColours
 

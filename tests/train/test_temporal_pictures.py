@@ -39,7 +39,7 @@ def drawn(monkeypatch: pytest.MonkeyPatch) -> dict[str, Any]:
 
 def module_of(task: str, **options: Any) -> RelationalModule:
     torch.manual_seed(0)
-    small = {"hidden_channels": 4, "relation_channels": [4], "head_channels": [4]}
+    small = {"hidden_channels": 4, "relation_channels": [4], "readout_channels": [4]}
     model = SpatioTemporalRelationNetwork(**{**small, **options})
     return RelationalModule(model, task)
 

@@ -197,11 +197,11 @@ def test_the_first_trials_are_not_pruned(recipe: Path) -> None:
 def test_values_that_cannot_be_trained_fail_and_the_study_goes_on(
     recipe: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    search = {"model.args.reduce": {"choices": ["sum", "nonsense"]}}
+    search = {"model.args.aggr": {"choices": ["sum", "nonsense"]}}
     plan = plan_of(recipe, search, trials=5, epochs=1)
     assert tune(plan)
     reasons = {
-        trial.params["model.args.reduce"]: failure(trial) for trial in finished(plan)
+        trial.params["model.args.aggr"]: failure(trial) for trial in finished(plan)
     }
     assert reasons['"sum"'] is None
     assert "nonsense" in str(reasons['"nonsense"'])
@@ -215,7 +215,7 @@ def test_values_that_cannot_be_trained_fail_and_the_study_goes_on(
 
 
 def test_a_recipe_at_fault_ends_the_study(recipe: Path) -> None:
-    search = {"model.args.reduce": {"choices": ["nonsense", "nothing"]}}
+    search = {"model.args.aggr": {"choices": ["nonsense", "nothing"]}}
     with pytest.raises(UsageError, match=r"all 3 trials failed, the last: model "):
         tune(plan_of(recipe, search, trials=5))
 

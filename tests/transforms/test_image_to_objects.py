@@ -12,7 +12,7 @@ from pyg_relational.transforms import ImageToObjects
 
 def test_it_does_what_the_pixel_network_does_within():
     torch.manual_seed(0)
-    model = PixelRelationNetwork(3, [4, 5], [6], [6]).eval()
+    model = PixelRelationNetwork(3, 3, [4, 5], [6], [6]).eval()
     convolutions = model.encoder.layers
     transform = ImageToObjects(convolutions.train())
     assert str(transform) == "ImageToObjects(Sequential)"

@@ -280,7 +280,7 @@ class Problem:
         mlp = sequential(relation).to(self.device)
         if method == "edges":
             conv = EdgeRelation(mlp)
-            edges = fully_connected_edges(self.ptr)
+            edges = fully_connected_edges(ptr=self.ptr)
             return lambda x: conv(x, edges), conv
         module = TextbookRelation(mlp)
         run = torch.compile(module) if method == "compiled" else module
@@ -301,7 +301,7 @@ class Problem:
             ours = OperatorAttention(self.conv, method)
             return lambda x: ours(x, self.ptr), self.conv
         if method == "edges":
-            edges = fully_connected_edges(self.ptr)
+            edges = fully_connected_edges(ptr=self.ptr)
             return lambda x: self.conv(x, edges), self.conv
         module: Any = TextbookAttention(self.conv)
         if method == "compiled":
@@ -312,7 +312,7 @@ class Problem:
         if method in OURS:
             return self.scores, self.scores
         conv = gatv2(self.scores)
-        edges = fully_connected_edges(self.ptr)
+        edges = fully_connected_edges(ptr=self.ptr)
         return lambda x: conv(x, edges), conv
 
     def _sets(self, run: Callable[..., Tensor]) -> Callable[..., Tensor]:

@@ -4,15 +4,10 @@ import math
 import statistics
 from collections.abc import Sequence
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
-from pyg_relational._files import write_atomic
 from pyg_relational.benchmarks.ops.cases import AT_MOST, FLOORS, Floor
 from pyg_relational.benchmarks.ops.methods import LABELS, MATMULS, OURS
-
-# Log-log picture of time and memory against the number of objects.
-
 
 TITLES = {
     "relation": "relation with one hidden layer of 64, one set",
@@ -31,8 +26,9 @@ COLOURS = {
 }
 
 
-def draw(path: Path, cases: list[dict[str, Any]]) -> None:
-    """Draw the growth series: seconds of forward and backward, and extra memory."""
+def draw(cases: list[dict[str, Any]]) -> Any:
+    """Return a log-log picture of the growth series: seconds of forward and backward,
+    and extra memory."""
     from matplotlib.figure import Figure
 
     series = [name for name in TITLES if any(c["series"] == name for c in cases)]
@@ -46,7 +42,7 @@ def draw(path: Path, cases: list[dict[str, Any]]) -> None:
             left.set(title=TITLES[name], ylabel="forward and backward, seconds")
             right.set(title=TITLES[name], ylabel="peak extra memory, MB")
             left.legend(fontsize=8)
-    write_atomic(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+    return figure
 
 
 def _lines(axes: Any, cases: list[dict[str, Any]], key: str, scale: float) -> None:

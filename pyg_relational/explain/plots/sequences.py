@@ -58,9 +58,7 @@ def plot_frame_attention(
             frames that the answer depends on, boolean :math:`[N, T]`.
             (default: :obj:`None`)
         marked_name (str): What these cells are. (default: :obj:`"marked"`)
-        title, ax, path (optional): As in :func:`plot_attention`.
-        value_name (str): Label of the colour bar.
-            (default: :obj:`"attention weight"`)
+        title, ax, path, value_name (optional): As in :func:`plot_attention`.
 
     Returns:
         matplotlib.axes.Axes: The heat map.
@@ -156,9 +154,7 @@ def plot_steps(
         steps (list of list of str, optional): What each step of each sequence is, such
             as its word; written into the cells of up to 30 steps.
             (default: :obj:`None`)
-        title, ax, path (optional): As in :func:`plot_attention`.
-        value_name (str): Label of the colour bar.
-            (default: :obj:`"attention weight"`)
+        title, ax, path, value_name (optional): As in :func:`plot_attention`.
 
     Returns:
         matplotlib.axes.Axes: The heat map.

@@ -28,7 +28,7 @@ class RelationAggregation(Aggregation):
 
     Args:
         nn (PairwiseMLP): The relation :math:`g`.
-        reduce (str): :obj:`"sum"`, :obj:`"mean"`, :obj:`"max"` or :obj:`"min"`.
+        aggr (str): :obj:`"sum"`, :obj:`"mean"`, :obj:`"max"` or :obj:`"min"`.
             (default: :obj:`"sum"`)
         self_pairs (bool): Whether an object meets itself. (default: :obj:`True`)
         method (str): How all pairs are computed, see
@@ -50,13 +50,13 @@ class RelationAggregation(Aggregation):
     def __init__(
         self,
         nn: PairwiseMLP,
-        reduce: str = "sum",
+        aggr: str = "sum",
         self_pairs: bool = True,
         method: str = "auto",
     ) -> None:
         super().__init__()
         self.nn = nn
-        self.relation_reduce = reduce
+        self.aggr = aggr
         self.self_pairs, self.method = self_pairs, method
         self.reset_parameters()
 
@@ -72,31 +72,15 @@ class RelationAggregation(Aggregation):
         dim_size: int | None = None,
         dim: int = -2,
         max_num_elements: int | None = None,
-        u: Tensor | None = None,
-        u_batch: Tensor | None = None,
         edge_index: Tensor | None = None,
         edge_attr: Tensor | None = None,
+        u: Tensor | None = None,
+        u_batch: Tensor | None = None,
     ) -> Tensor:
-        r"""Runs the forward pass.
-
-        Args:
-            x (torch.Tensor): Objects.
-            index (torch.Tensor, optional): The set of each object, in any
-                order; ascending saves a sort.
-            ptr (torch.Tensor, optional): Set boundaries, instead of :obj:`index`.
-            dim_size (int, optional): The number of sets. (default: :obj:`None`)
-            dim (int): The dimension of objects, the first. (default: :obj:`-2`)
-            max_num_elements (int, optional): Not needed: nothing is padded to the
-                largest set. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per set or question.
-                (default: :obj:`None`)
-            u_batch (torch.Tensor, optional): The set of each row of :obj:`u`; by
-                default row :math:`s` belongs to set :math:`s`.
-                (default: :obj:`None`)
-            edge_index (torch.Tensor, optional): The pairs; all by default.
-                (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): What each edge is like.
-                (default: :obj:`None`)
+        r"""Runs the forward pass on the rows of :class:`torch_geometric.nn.aggr.\
+        Aggregation`: :obj:`index` may be in any order (ascending saves a sort), and
+        nothing is padded to :obj:`max_num_elements`. For
+        the other arguments see :class:`~pyg_relational.nn.Sets`.
         """
         check_rows_of(x, dim)
         check_edges(edge_index, edge_attr, x, x.size(0))
@@ -107,7 +91,7 @@ class RelationAggregation(Aggregation):
         if edge_index is not None:
             h = target[edge_index[1]] + source[edge_index[0]]
             owner = ptr_to_batch(ptr, target.size(0))[edge_index[1]]
-            sets, reduce = ptr.numel() - 1, self.relation_reduce
+            sets, reduce = ptr.numel() - 1, self.aggr
             if self.nn.commutes(reduce):
                 h = self.nn.relate_hidden(h, edge_attr)
                 return self.nn.finish(scatter(h, owner, 0, sets, reduce))
@@ -118,7 +102,7 @@ class RelationAggregation(Aggregation):
             source,
             ptr,
             ptr,
-            reduce=self.relation_reduce,
+            reduce=self.aggr,
             self_pairs=self.self_pairs,
             total=True,
             method=self.method,
@@ -128,27 +112,27 @@ class RelationAggregation(Aggregation):
         self,
         x: Tensor,
         ptr: Tensor,
-        u: Tensor | None = None,
-        u_batch: Tensor | None = None,
         edge_index: Tensor | None = None,
         edge_attr: Tensor | None = None,
+        u: Tensor | None = None,
+        u_batch: Tensor | None = None,
     ) -> PairMessages:
         r"""Lists what each pair adds to the vector of its set, for sums and means;
         arguments as for :meth:`forward`."""
-        if self.relation_reduce not in ("sum", "mean"):
+        if self.aggr not in ("sum", "mean"):
             raise ValueError(
-                f"'reduce={self.relation_reduce!r}' is no sum of what pairs say; build "
-                f"the layer with reduce='sum' or 'mean'"
+                f"'aggr={self.aggr!r}' is no sum of what pairs say; build "
+                f"the layer with aggr='sum' or 'mean'"
             )
         target, source, ptr, edge_index, edge_attr = self._project(
             x, ptr, u, u_batch, edge_index, edge_attr
         )
         if edge_index is None:
-            edge_index = fully_connected_edges(ptr, self.self_pairs)
+            edge_index = fully_connected_edges(ptr=ptr, self_pairs=self.self_pairs)
         h = target[edge_index[1]] + source[edge_index[0]]
         message = self.nn.relate(h, edge_attr)
         owner = ptr_to_batch(ptr, target.size(0))[edge_index[1]]
-        if self.relation_reduce == "mean":
+        if self.aggr == "mean":
             count = owner.bincount(minlength=ptr.numel() - 1)
             message = message / count[owner].unsqueeze(1)
         return PairMessages(edge_index, message, owner, ptr)

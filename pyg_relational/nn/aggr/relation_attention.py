@@ -79,27 +79,17 @@ class RelationAttentionAggregation(Aggregation):
         dim_size: int | None = None,
         dim: int = -2,
         max_num_elements: int | None = None,
-        u: Tensor | None = None,
         edge_index: Tensor | None = None,
         edge_attr: Tensor | None = None,
+        u: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
-        r"""Runs the forward pass.
+        r"""Runs the forward pass on the rows of :class:`torch_geometric.nn.aggr.\
+        Aggregation`: :obj:`index` may be in any order (ascending saves a sort), and
+        nothing is padded to :obj:`max_num_elements`. For
+        the other arguments see :class:`~pyg_relational.nn.Sets`.
 
         Args:
-            x (torch.Tensor): Objects.
-            index (torch.Tensor, optional): The set of each object, in any
-                order; ascending saves a sort.
-            ptr (torch.Tensor, optional): Set boundaries, instead of :obj:`index`.
-            dim_size (int, optional): The number of sets. (default: :obj:`None`)
-            dim (int): The dimension of objects, the first. (default: :obj:`-2`)
-            max_num_elements (int, optional): Not needed: nothing is padded to the
-                largest set. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per set. (default: :obj:`None`)
-            edge_index (torch.Tensor, optional): The pairs; all by default.
-                (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): What each edge is like.
-                (default: :obj:`None`)
             return_attention_weights (bool, optional): If :obj:`True`, also returns the
                 pairs and their weights; all pairs are then listed.
                 (default: :obj:`None`)
@@ -118,7 +108,7 @@ class RelationAttentionAggregation(Aggregation):
             return segment((rows * weight.unsqueeze(-1)).flatten(1), ptr, "sum")
         if edge_index is None:
             self.attention.check_no_edges()
-            edge_index = fully_connected_edges(ptr, self.self_pairs)
+            edge_index = fully_connected_edges(ptr=ptr, self_pairs=self.self_pairs)
         source, target = edge_index
         score = self.attention.edge_scores(
             parts.target[target], parts.source[source], edge_attr

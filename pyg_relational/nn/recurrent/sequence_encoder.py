@@ -169,7 +169,7 @@ class RelationalSequenceEncoder(nn.Module):
             :math:`g'`. (default: :obj:`(128, 128)`)
         relation (str): What is related: :obj:`"steps"`, :obj:`"entities"`,
             :obj:`"both"` or :obj:`"none"`. (default: :obj:`"steps"`)
-        reduce (str): The reduction :math:`\bigoplus`: :obj:`"max"`, :obj:`"sum"`,
+        aggr (str): The reduction :math:`\bigoplus`: :obj:`"max"`, :obj:`"sum"`,
             :obj:`"mean"` or :obj:`"min"`. (default: :obj:`"max"`)
         readout (str): :obj:`"last"` (of each direction, the state that has read the
             whole sequence) or :obj:`"attention"` (softmax attention over steps).
@@ -208,7 +208,7 @@ class RelationalSequenceEncoder(nn.Module):
         hidden_channels: int,
         relation_channels: Sequence[int] = (128, 128),
         relation: str = "steps",
-        reduce: str = "max",
+        aggr: str = "max",
         readout: str = "last",
         output: str = "set",
         cell: str = "lstm",
@@ -224,7 +224,7 @@ class RelationalSequenceEncoder(nn.Module):
         check_choice(relation, RELATIONS, "relation")
         check_choice(readout, READOUTS, "readout")
         check_choice(output, OUTPUTS, "output")
-        self.u_dim, self.reduce, self.output = u_dim, reduce, output
+        self.u_dim, self.aggr, self.output = u_dim, aggr, output
         self.embedding_std = embedding_std
         self.embedding = None
         if num_tokens is not None:
@@ -263,9 +263,9 @@ class RelationalSequenceEncoder(nn.Module):
         self,
         x: Tensor,
         length: Tensor | None = None,
+        u: Tensor | None = None,
         batch: Tensor | None = None,
         batch_size: int | None = None,
-        u: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
         r"""Runs the forward pass.
@@ -274,10 +274,10 @@ class RelationalSequenceEncoder(nn.Module):
             x (torch.Tensor): The steps of all sequences, in time order.
             length (torch.Tensor, optional): The number of steps of each sequence; by
                 default each sample is one sequence. (default: :obj:`None`)
+            u (torch.Tensor, optional): One row per sample. (default: :obj:`None`)
             batch (torch.Tensor, optional): The sample of each step, ascending.
                 (default: :obj:`None`)
             batch_size (int, optional): The number of samples. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per sample. (default: :obj:`None`)
             return_attention_weights (bool, optional): If :obj:`True`, also returns
                 the pairs (step, sequence) and their weights; needs
                 :obj:`readout="attention"`. (default: :obj:`None`)
@@ -349,7 +349,7 @@ class RelationalSequenceEncoder(nn.Module):
             *relation.project(target, source),
             target_ptr,
             source_ptr,
-            reduce=self.reduce,
+            reduce=self.aggr,
         )
         return torch.cat([target, related.to(target.dtype)], dim=-1)
 

@@ -126,7 +126,7 @@ class SpaceTimeEncoder(nn.Module):
         hidden_channels (int): The width of a state, in each direction.
         relation_channels (list of int): The widths of the layers of each relation; with
             none, nodes only read their own past.
-        embedding_channels (list of int): The widths of the layers that read each node
+        object_channels (list of int): The widths of the layers that read each node
             by itself. (default: :obj:`()`)
         num_layers (int): The number of layers. (default: :obj:`1`)
         edge_dim (int, optional): The width of edge features. (default: :obj:`None`)
@@ -156,7 +156,7 @@ class SpaceTimeEncoder(nn.Module):
         in_channels: int,
         hidden_channels: int,
         relation_channels: Sequence[int],
-        embedding_channels: Sequence[int] = (),
+        object_channels: Sequence[int] = (),
         num_layers: int = 1,
         edge_dim: int | None = None,
         u_dim: int | None = None,
@@ -170,7 +170,7 @@ class SpaceTimeEncoder(nn.Module):
         super().__init__()
         if num_layers < 1:
             raise ValueError(f"'num_layers' must be at least 1 (got {num_layers})")
-        self.encoder = ObjectEncoder(in_channels, embedding_channels, u_dim, act)
+        self.encoder = ObjectEncoder(in_channels, object_channels, u_dim, act)
         self.dropout = nn.Dropout(dropout)
         self.layers = nn.ModuleList()
         width = self.encoder.out_channels

@@ -58,7 +58,7 @@ def test_questions_share_their_scene(edges, reduce):
     for size, questions in ((3, 2), (4, 0), (1, 3)):
         data = Data(x=torch.randn(size, 3), u=torch.randn(questions, 2))
         if edges:
-            data.edge_index = fully_connected_edges(torch.tensor([0, size]))
+            data.edge_index = fully_connected_edges(ptr=torch.tensor([0, size]))
             data.edge_attr = torch.randn(size**2, 5)
         scenes.append(data)
     loader = DataLoader(scenes, batch_size=3, follow_batch=["u"])
@@ -83,7 +83,7 @@ def test_questions_share_their_scene(edges, reduce):
 def test_edges_in_any_order_equal_all_pairs():
     aggr = make(u_dim=2)
     batch = Batch.from_data_list([Data(x=torch.randn(n, 3)) for n in (3, 2)])
-    edges = fully_connected_edges(batch.ptr)
+    edges = fully_connected_edges(ptr=batch.ptr)
     edges = edges[:, torch.randperm(edges.size(1))]
     u, u_batch = torch.randn(3, 2), torch.tensor([1, 0, 1])
     run = {"u": u, "u_batch": u_batch}

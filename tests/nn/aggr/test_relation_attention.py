@@ -53,7 +53,7 @@ def test_weights_of_all_pairs_of_a_set_sum_to_one(score, self_pairs):
     aggr, x = make(score, self_pairs=self_pairs), normal(9, 4)
     out, (edges, alpha) = aggr(x, INDEX, return_attention_weights=True)
     assert out.shape == (4, 6)
-    assert torch.equal(edges, fully_connected_edges(PTR, self_pairs))
+    assert torch.equal(edges, fully_connected_edges(ptr=PTR, self_pairs=self_pairs))
     assert alpha.shape == (edges.size(1), 2)
     assert bool((alpha > 0).all())
     sums = torch.zeros(4, 2).double().index_add(0, INDEX[edges[1]], alpha)
@@ -71,7 +71,7 @@ def test_weights_of_all_pairs_of_a_set_sum_to_one(score, self_pairs):
 def test_listed_pairs_in_any_order_equal_all_pairs(score, relation, self_pairs):
     aggr = make(score, relation=relation, u_dim=2, self_pairs=self_pairs)
     x, u = normal(9, 4), normal(4, 2)
-    edges = fully_connected_edges(PTR, self_pairs)
+    edges = fully_connected_edges(ptr=PTR, self_pairs=self_pairs)
     edges = edges[:, torch.randperm(edges.size(1))]
     weight, leaves = torch.randn(4, 6).double(), [x, u, *aggr.parameters()]
     results = []

@@ -12,7 +12,7 @@ from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 
 PTR = torch.tensor([0, 3, 4, 9, 11])
 BATCH = ptr_to_batch(PTR)
-COMPLETE = fully_connected_edges(PTR)
+COMPLETE = fully_connected_edges(ptr=PTR)
 TOLERANCE = {torch.float64: 1e-10, torch.float32: 1e-5}
 PYG = {"additive": GATConv, "mlp": GATv2Conv}
 METHODS = {
@@ -182,7 +182,7 @@ def test_sources_and_targets_equal_the_layer_of_pyg(score, options, dtype):
     x = normal(11, 4, dtype=dtype), normal(6, 5, dtype=dtype)
     ptr, tolerance = torch.tensor([0, 2, 4, 4, 6]), TOLERANCE[dtype]
     batch = BATCH, ptr_to_batch(ptr)
-    edges = fully_connected_edges(ptr, source_ptr=PTR)
+    edges = fully_connected_edges(ptr=ptr, source_ptr=PTR)
     expected, (_, weights) = pyg(x, edges, return_attention_weights=True)
     for method in METHODS[score]:
         conv.method = method
@@ -205,7 +205,7 @@ def test_two_kinds_of_objects_of_one_width_may_share_a_layer(score):
     conv, pyg = twins(score, torch.float64)
     x = normal(11, 4), normal(6, 4)
     ptr = torch.tensor([0, 2, 4, 4, 6])
-    edges = fully_connected_edges(ptr, source_ptr=PTR)
+    edges = fully_connected_edges(ptr=ptr, source_ptr=PTR)
     out = conv(x, batch=(BATCH, ptr_to_batch(ptr)))
     torch.testing.assert_close(out, pyg(x, edges), rtol=1e-10, atol=1e-10)
     # Objects and copies of them are sources and targets of the same sets.
@@ -255,7 +255,7 @@ def test_all_methods_and_listed_pairs_agree(score, relation, self_pairs):
     ).double()
     x, u = normal(11, 4), normal(4, 2)
     inputs = {"x": x, "u": u, "batch": BATCH}
-    edges = fully_connected_edges(PTR, self_pairs)
+    edges = fully_connected_edges(ptr=PTR, self_pairs=self_pairs)
     shuffled = edges[:, torch.randperm(edges.size(1))]
     index = EdgeIndex(edges, sparse_size=(11, 11), sort_order="col")
     outputs = {"edges": conv(edge_index=edges, **inputs)}
@@ -299,7 +299,7 @@ def test_weights_of_a_target_sum_to_one(score, edges):
     torch.testing.assert_close(sums, met[:, None].expand(-1, 2).float())
     assert not out[3].any()
     if not edges:
-        assert torch.equal(pairs, fully_connected_edges(PTR, self_pairs=False))
+        assert torch.equal(pairs, fully_connected_edges(ptr=PTR, self_pairs=False))
 
 
 @pytest.mark.parametrize("edges", [False, True])

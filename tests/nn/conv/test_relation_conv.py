@@ -37,7 +37,7 @@ def test_the_same_whichever_way_the_graph_is_given():
     conv = RelationConv(PairwiseMLP(4, [8, 3], u_dim=2))
     ptr = torch.tensor([0, 3, 4, 9])
     x, batch, u = torch.randn(9, 4), ptr_to_batch(ptr), torch.randn(3, 2)
-    edges = fully_connected_edges(ptr)
+    edges = fully_connected_edges(ptr=ptr)
     out = conv(x, u=u, batch=batch)
     torch.testing.assert_close(conv(x, edges, u=u, batch=batch), out)
     index = EdgeIndex(edges, sparse_size=(9, 9), sort_order="col")
@@ -66,7 +66,7 @@ def test_all_pairs_equal_complete_edges(aggr):
     x, batch = torch.randn(7, 3), ptr_to_batch(ptr)
     for channels, plain_last in (([6], False), ([6, 2], True), ([6, 5, 2], True)):
         conv = RelationConv(PairwiseMLP(3, channels, plain_last=plain_last), aggr)
-        edges = conv(x, fully_connected_edges(ptr))
+        edges = conv(x, fully_connected_edges(ptr=ptr))
         torch.testing.assert_close(conv(x, batch=batch, batch_size=3), edges)
 
 

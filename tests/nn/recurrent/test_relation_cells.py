@@ -62,15 +62,15 @@ def test_without_messages_it_is_the_cell_of_torch(build):
 
 
 @pytest.mark.scatter
-@pytest.mark.parametrize("reduce", ["sum", "mean", "max", "min"])
+@pytest.mark.parametrize("aggr", ["sum", "mean", "max", "min"])
 @pytest.mark.parametrize("build", CELLS)
-def test_all_pairs_equal_the_same_pairs_as_edges(build, reduce):
-    cell = make(build, 6, 3, u_dim=2, reduce=reduce, self_pairs=False)
+def test_all_pairs_equal_the_same_pairs_as_edges(build, aggr):
+    cell = make(build, 6, 3, u_dim=2, aggr=aggr, self_pairs=False)
     ptr = torch.tensor([0, 3, 4, 8])
     x, u = torch.randn(8, 2).double(), torch.randn(3, 2).double()
     state, batch = states(build, 8), ptr_to_batch(ptr)
     out = cell(x, state, u=u, batch=batch)
-    edges = fully_connected_edges(ptr, self_pairs=False)
+    edges = fully_connected_edges(ptr=ptr, self_pairs=False)
     listed = cell(x, state, edges, u=u, batch=batch)
     heard = torch.zeros(8, 3).double()
     for i in range(8):
@@ -78,7 +78,7 @@ def test_all_pairs_equal_the_same_pairs_as_edges(build, reduce):
         if j.numel():
             h_i = first(state)[i].expand(j.numel(), -1)
             said = cell.conv.nn(h_i, first(state)[j], u=u[batch[j]])
-            heard[i] = REDUCE[reduce](said)
+            heard[i] = REDUCE[aggr](said)
     expected = cell.cell(torch.cat([x, heard], dim=1), state)
     for result in (out, listed):
         for got, part in zip(parts(result), parts(expected), strict=True):
@@ -87,7 +87,7 @@ def test_all_pairs_equal_the_same_pairs_as_edges(build, reduce):
 
 @pytest.mark.parametrize("build", CELLS)
 def test_states_start_with_zeros_and_then_all_messages_are_equal(build):
-    cell, x = make(build, reduce="mean"), torch.randn(5, 2).double()
+    cell, x = make(build, aggr="mean"), torch.randn(5, 2).double()
     zeros = cell.initial_state(x)
     assert all(not part.any() and part.shape == (5, 4) for part in parts(zeros))
     out = cell(x)
