@@ -9,17 +9,36 @@ import torch
 from torch_geometric.data import Data
 
 from pyg_relational.datasets import (
+    CLUTRR,
+    NLVR,
+    BAbI,
+    Chickenpox,
     DigitRelations,
     GraphTasks,
+    MovieReviews,
     MovingShapes,
     NthFarthest,
+    Pedestrians,
     PhysicalConnections,
     PhysicalMotion,
     PhysicalSystemCount,
     SortOfCLEVR,
     SortOfCLEVROnDisk,
+    Stocks,
     StoredDataset,
     Sudoku,
+    clutrr,
+)
+from tests.datasets.small_files import (
+    babi_files,
+    stock_rows,
+    write_babi,
+    write_chickenpox,
+    write_clutrr,
+    write_nlvr,
+    write_pedestrians,
+    write_reviews,
+    write_stocks,
 )
 
 Arguments = dict[str, Any]
@@ -38,7 +57,8 @@ class Case:
             message that tell the argument and what was expected.
         same (list of dict): Changes of the arguments that change no sample of
             the training split.
-        files (Callable, optional): Writes the raw files of the dataset into its root.
+        files (Callable, optional): Writes the raw files of the dataset into its root,
+            and returns arguments that name them.
     """
 
     kind: type[Any]
@@ -46,7 +66,7 @@ class Case:
     variants: list[Arguments]
     wrong: list[tuple[Arguments, type[Exception], str]]
     same: list[Arguments] = field(default_factory=list)
-    files: Callable[[Path], None] | None = None
+    files: Callable[[Path], Arguments | None] | None = None
 
     def __str__(self) -> str:
         return self.kind.__name__
@@ -58,9 +78,8 @@ class Case:
 
     def build(self, root: Path, **changes: Any) -> Any:
         """Makes the dataset with some arguments changed."""
-        if self.files is not None:
-            self.files(root)
-        return self.kind(str(root), **(self.small | changes))
+        named = (self.files(root) if self.files else None) or {}
+        return self.kind(str(root), **(self.small | named | changes))
 
 
 def generated(
@@ -126,7 +145,164 @@ _WRONG_OBSERVED: list[tuple[Arguments, type[Exception], str]] = [
     ({"box": "5"}, TypeError, "`box` to be a number, got '5'"),
 ]
 
+
+def _babi(root: Path) -> None:
+    write_babi(root / "raw/babi_v1.1_en.tar.gz", {"babi_v1.1_en": babi_files()})
+
+
+def _clutrr(root: Path) -> None:
+    # Writing it takes longer than reading it.
+    if not (root / "raw" / clutrr.FILE).is_file():
+        write_clutrr(root / "raw")
+
+
+def _nlvr(root: Path) -> None:
+    for name in ("dev", "test", "train"):
+        write_nlvr(root / f"raw/{name}.json")
+
+
+def _reviews(root: Path) -> Arguments:
+    root.mkdir(exist_ok=True)
+    return {"path": write_reviews(root / "reviews.csv")}
+
+
+def _stocks(root: Path) -> Arguments:
+    root.mkdir(exist_ok=True)
+    return {"path": write_stocks(root / "prices.csv", stock_rows())}
+
+
+_FRACTIONS: list[tuple[Arguments, type[Exception], str]] = [
+    ({"val_fraction": 1.0}, ValueError, "`val_fraction` to be .* below 1, got 1.0"),
+    ({"val_fraction": float("nan")}, ValueError, "`val_fraction` .* below 1, got nan"),
+    ({"val_fraction": "0.1"}, TypeError, "`val_fraction` to be a number, got '0.1'"),
+    ({"val_fraction": True}, TypeError, "`val_fraction` to be a number"),
+    ({"seed": -1}, ValueError, "`seed` to be at least 0, got -1"),
+]
+
+READ = [
+    Case(
+        BAbI,
+        {},
+        [
+            {"tasks": [1]},
+            {"tasks": [11]},
+            {"tasks": [1, 11]},
+            {"representation": "words"},
+            {"max_sentences": 2},
+            {"val_fraction": 0.25},
+            {"seed": 1},
+        ],
+        [
+            *_FRACTIONS,
+            ({"version": "100k"}, ValueError, "version '100k'; did .*'10k'"),
+            ({"representation": "word"}, ValueError, "representation.*'words'"),
+            ({"tasks": []}, ValueError, "`tasks` to name one or more tasks"),
+            ({"tasks": [1, 1]}, ValueError, "`tasks` .* once each"),
+            ({"tasks": [0]}, ValueError, "`tasks` to be from 1 to 20, got 0"),
+            ({"tasks": [21]}, ValueError, "`tasks` to be from 1 to 20, got 21"),
+            ({"tasks": 3}, TypeError, "`tasks` to be a list of integers"),
+            ({"tasks": "12"}, TypeError, "`tasks` to be a list of integers"),
+            ({"max_sentences": 0}, ValueError, "`max_sentences` to be at least 1"),
+            ({"max_sentences": 2.0}, TypeError, "`max_sentences` to be an integer"),
+            (
+                {"val_fraction": 0, "split": "val"},
+                ValueError,
+                "`val_fraction` to be above 0",
+            ),
+        ],
+        [{"tasks": range(20, 0, -1)}],
+        _babi,
+    ),
+    Case(
+        Chickenpox,
+        {},
+        [{"window": 5}, {"window": None}, {"train_share": 0.5}],
+        [
+            ({"window": 0}, ValueError, "`window` to be at least 1, got 0"),
+            ({"window": 2.5}, TypeError, "`window` to be an integer"),
+            ({"train_share": 1}, ValueError, "`train_share` .* above 0 and below 1"),
+            ({"train_share": "0.2"}, TypeError, "`train_share` to be a number"),
+        ],
+        files=lambda root: write_chickenpox(root / "raw/chickenpox.json"),
+    ),
+    Case(
+        CLUTRR,
+        {"val_fraction": 0.25},
+        [
+            {"representation": "both-ways"},
+            {"representation": "sequence"},
+            {"val_fraction": 0.5},
+            {"seed": 1},
+            {"split": "val", "val_length": 4},
+        ],
+        [
+            *_FRACTIONS,
+            ({"val_fraction": 0}, ValueError, "`val_fraction` to be above 0 and below"),
+            ({"representation": "graphs"}, ValueError, "did you mean 'graph'"),
+            ({"val_length": 11}, ValueError, "`val_length` to be from 3 to 10, got 11"),
+            ({"val_length": "4"}, TypeError, "`val_length` to be an integer"),
+        ],
+        [{"val_length": 4}],
+        _clutrr,
+    ),
+    Case(
+        MovieReviews,
+        {},
+        [{"source": "imdb"}, {"min_count": 1}, {"max_length": 4}, {"seed": 1}],
+        [
+            ({"source": "imbd"}, ValueError, "did you mean 'imdb'"),
+            ({"min_count": 0}, ValueError, "`min_count` to be at least 1"),
+            ({"max_length": 0}, ValueError, "`max_length` to be at least 1"),
+            ({"seed": 0.5}, TypeError, "`seed` to be an integer"),
+        ],
+        files=_reviews,
+    ),
+    Case(
+        NLVR,
+        {},
+        [
+            {"train_on": "train"},
+            {"representation": "words"},
+            {"min_count": 1},
+            {"val_fraction": 0.25},
+            {"seed": 1},
+        ],
+        [
+            *_FRACTIONS,
+            ({"val_fraction": 0}, ValueError, "`val_fraction` to be above 0 and below"),
+            ({"train_on": "trian"}, ValueError, "did you mean 'train'"),
+            ({"representation": "word"}, ValueError, "representation.*'words'"),
+            ({"min_count": 0}, ValueError, "`min_count` to be at least 1"),
+            ({"min_count": 2.0}, TypeError, "`min_count` to be an integer"),
+        ],
+        files=_nlvr,
+    ),
+    Case(
+        Pedestrians,
+        {},
+        [{"test_scene": "eth"}, {"history": 3}, {"horizon": 2}],
+        [
+            ({"test_scene": "zara1"}, ValueError, "did you mean 'zara01'"),
+            ({"history": 1}, ValueError, "`history` to be at least 2, got 1"),
+            ({"horizon": 0}, ValueError, "`horizon` to be at least 1, got 0"),
+            ({"horizon": 1.5}, TypeError, "`horizon` to be an integer"),
+        ],
+        files=lambda root: write_pedestrians(root / "raw"),
+    ),
+    Case(
+        Stocks,
+        {"window": 4},
+        [{"window": 5}],
+        [
+            ({"window": 0}, ValueError, "`window` to be at least 1, got 0"),
+            ({"window": 2.5}, TypeError, "`window` to be an integer"),
+        ],
+        files=_stocks,
+    ),
+]
+
 CASES = [
+    *READ,
     _SCENES,
     Case(
         SortOfCLEVROnDisk,
