@@ -27,7 +27,6 @@ Rows = dict[str, Tensor]
 Counts = dict[str, Tensor]
 # Where the rows of each attribute start in each sample, and where the last one ends.
 Slices = dict[str, Tensor]
-NOTHING_KEPT = "Expected `pre_filter` to keep a sample, it kept none."
 Transform = Callable[[Data], Data]
 Filter = Callable[[Data], bool]
 
@@ -160,6 +159,52 @@ class StoredDataset(InMemoryDataset, ABC):
         return {"data": data.to_dict(), "slices": slices, **self.extras}
 
 
+class GeneratedDataset(StoredDataset):
+    r"""A stored dataset that is drawn at random, from a seed alone.
+
+    Each split has its own random stream, which depends on the seed, the split's own
+    size and what is drawn.
+
+    Args:
+        root (str): Folder of the dataset.
+        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
+        num_train (int, optional): Samples in the training split. (default: `None`, the
+            number that the class names)
+        num_val (int, optional): Samples in the validation split. (default: `None`)
+        num_test (int, optional): Samples in the test split. (default: `None`)
+        seed (int): Seed of all random streams, not negative. (default: `0`)
+        **kwargs (optional): Additional arguments of
+            :class:`~pyg_relational.datasets.StoredDataset`.
+    """
+
+    # Samples of each split where no number is given, and the most there are.
+    sizes: tuple[int, int, int]
+    most: tuple[int, int, int] | None = None
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        num_train: int | None = None,
+        num_val: int | None = None,
+        num_test: int | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        sizes, most = [*self.sizes], self.most or (None, None, None)
+        for k, number in enumerate((num_train, num_val, num_test)):
+            if number is not None:
+                sizes[k] = check_int(f"num_{SPLITS[k]}", number, 1, most[k])
+        self.num_samples = sizes[SPLITS.index(check_name("split", split, SPLITS))]
+        self.seed = check_int("seed", seed, 0)
+        super().__init__(root, split, **kwargs)
+
+    def stream(self, *more: int) -> np.random.Generator:
+        """Returns the random numbers of the split; `more` tells several streams."""
+        number = SPLITS.index(self.split)
+        return np.random.default_rng([self.seed, number, *more])
+
+
 def split_size(split: str, num_train: int, num_val: int, num_test: int) -> int:
     """Returns the number of samples of a split, after a check of all three."""
     sizes = (num_train, num_val, num_test)
@@ -246,44 +291,3 @@ def collate_ragged(
         # Where PyG looks for the number of nodes of each graph.
         data._num_nodes = num_nodes.tolist()
     return data, slices
-
-
-def stored_name(dataset: InMemoryDataset, name: str) -> str:
-    """Returns the file name for `name`, which carries every argument and a version.
-
-    The `repr` of `pre_transform` and `pre_filter` is added as a hash."""
-    return f"{changed_name(name, dataset.pre_transform, dataset.pre_filter)}.pt"
-
-
-def load_stored(
-    dataset: InMemoryDataset,
-    create: Callable[[], dict[str, Any]],
-    *,
-    force_reload: bool = False,
-) -> dict[str, Any]:
-    """Fills a dataset from its first processed file, creating it where needed.
-
-    Called at the end of `__init__`, in place of PyG's `process`, which would trust a
-    file that was cut short."""
-    path = dataset.processed_paths[0]
-    content = load_or_create(path, create, force_reload=force_reload)
-    # The setter drops the samples that `pre_filter` looked at.
-    data_class = getattr(dataset, "data_class", Data)
-    dataset.data = data_class.from_dict(content["data"])
-    dataset.slices = content["slices"]
-    return content
-
-
-def stored_content(
-    dataset: InMemoryDataset, data: Data, slices: dict[str, Tensor]
-) -> dict[str, Any]:
-    """Returns what is stored, after `pre_filter` and `pre_transform`."""
-    if dataset.pre_transform is None and dataset.pre_filter is None:
-        return {"data": data.to_dict(), "slices": slices}
-    dataset._data, dataset.slices = data, slices
-    samples = map(dataset.get, range(len(next(iter(slices.values()))) - 1))
-    kept = keep_and_change(samples, dataset.pre_filter, dataset.pre_transform)
-    if kept is None:
-        raise ValueError("Expected `pre_filter` to keep a sample, it kept none.")
-    changed, cut = kept
-    return {"data": changed.to_dict(), "slices": cut}

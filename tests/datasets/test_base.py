@@ -1,32 +1,41 @@
+from pathlib import Path
+
 import pytest
 import torch
 from torch_geometric.data import Data, InMemoryDataset
 
-from pyg_relational._checks import check_int
-from pyg_relational.datasets.base import (
-    collate_ragged,
-    collate_stacked,
-    load_stored,
-    stored_content,
-    stored_name,
-)
+from pyg_relational._checks import argument_names
+from pyg_relational.datasets import NthFarthest, SortOfCLEVROnDisk, StoredDataset
+from pyg_relational.datasets.base import collate_ragged, collate_stacked, split_size
+from pyg_relational.datasets.downloads import RawFile
 
 COUNTS = [3, 1, 4]
 
 
-class Numbers(InMemoryDataset):
+class Numbers(StoredDataset):
     """Three graphs of 3, 1 and 4 nodes."""
 
-    def __init__(self, root, transform=None, pre_transform=None, pre_filter=None):
-        super().__init__(str(root), transform, pre_transform, pre_filter)
-        load_stored(self, self._generate)
+    def _name(self):
+        return "numbers"
+
+    def generate(self):
+        self.extras = {"made": len(COUNTS)}
+        return collate_ragged(*ragged())
+
+
+class Fetched(Numbers):
+    """The same, after two files were fetched."""
+
+    def __init__(self, root, source, **kwargs):
+        self.source = source
+        super().__init__(root, **kwargs)
 
     @property
-    def processed_file_names(self):
-        return stored_name(self, "numbers-v1")
-
-    def _generate(self):
-        return stored_content(self, *collate_ragged(*ragged()))
+    def raw_files(self):
+        return tuple(
+            RawFile(path.name, path.as_uri(), folder="sub")
+            for path in sorted(self.source.iterdir())
+        )
 
 
 def ragged():
@@ -100,16 +109,55 @@ def test_name_is_the_same_in_every_run(tmp_path):
     assert len({dataset.processed_file_names for dataset in sets}) == 1
 
 
-@pytest.mark.parametrize("value", [True, 2.0, "2", None])
-def test_wrong_type_of_a_number(value):
-    with pytest.raises(TypeError, match="`size` to be an integer"):
-        check_int("size", value, 0)
+def test_what_is_stored_beside_the_samples(tmp_path, monkeypatch):
+    assert Numbers(tmp_path).extras == {"made": 3}
+    monkeypatch.setattr(Numbers, "generate", lambda self: pytest.fail("again"))
+    assert Numbers(tmp_path).extras == {"made": 3}
 
 
-def test_limits_are_included():
-    assert check_int("size", 2, 2, 4) == 2
-    assert check_int("size", 4, 2, 4) == 4
-    with pytest.raises(ValueError, match="`size` to be from 2 to 4, got 5"):
-        check_int("size", 5, 2, 4)
-    with pytest.raises(ValueError, match="`size` to be at least 2, got 1"):
-        check_int("size", 1, 2)
+def test_files_are_fetched_that_are_missing(tmp_path, monkeypatch):
+    source, root = tmp_path / "source", tmp_path / "root"
+    source.mkdir()
+    for name in ("a.txt", "b.txt"):
+        (source / name).write_text(name)
+    shared = tmp_path / "shared" / "sub"
+    shared.mkdir(parents=True)
+    (shared / "a.txt").write_text("own")
+    monkeypatch.setenv("PYG_RELATIONAL_DATA", str(shared.parent))
+    dataset = Fetched(root, source)
+    assert dataset.raw_file_names == ["a.txt", "b.txt"]
+    paths = [shared / "a.txt", root / "raw" / "b.txt"]
+    assert [*map(Path, dataset.raw_paths)] == paths
+    assert [path.read_text() for path in paths] == ["own", "b.txt"]
+    # Stored samples need no files.
+    for path in paths:
+        path.unlink()
+    assert len(Fetched(root, source)) == 3
+    assert not any(path.exists() for path in paths)
+
+
+def test_size_of_a_split():
+    assert [split_size(split, 3, 4, 5) for split in ("train", "val", "test")] == [
+        3,
+        4,
+        5,
+    ]
+    with pytest.raises(ValueError, match="split 'tets'; did you mean 'test'"):
+        split_size("tets", 3, 4, 5)
+    with pytest.raises(ValueError, match="`num_test` to be at least 1"):
+        split_size("train", 3, 4, 0)
+
+
+def test_a_base_is_no_dataset(tmp_path):
+    with pytest.raises(TypeError, match="StoredDataset"):
+        StoredDataset(tmp_path)
+
+
+def test_arguments_that_are_passed_on_are_known():
+    names, others = argument_names(NthFarthest)
+    assert names[:3] == ["root", "split", "num_vectors"]
+    assert {"num_train", "num_val", "num_test", "seed"} < {*names}
+    assert names[-4:] == ["transform", "pre_transform", "pre_filter", "force_reload"]
+    assert not others
+    assert "make" not in argument_names(SortOfCLEVROnDisk)[0]
+    assert argument_names(type("Own", (dict,), {})) == ([], True)
