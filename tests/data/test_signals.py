@@ -55,7 +55,7 @@ def signals(request):
         return Static, Dynamic
     signal = pytest.importorskip(
         "torch_geometric_temporal.signal",
-        reason="needs torch-geometric-temporal (see `benchmark temporal`)",
+        reason="needs torch-geometric-temporal (see examples/benchmarks/temporal.py)",
     )
     return signal.StaticGraphTemporalSignal, signal.DynamicGraphTemporalSignal
 
