@@ -3,6 +3,7 @@ allows.
 """
 
 import importlib
+import inspect
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -57,8 +58,19 @@ def transform_class(name: str) -> type[BaseTransform]:
 
 def build_model(spec: dict[str, Any]) -> nn.Module:
     """Construct the model that a recipe describes."""
+    model = model_class(spec["class"])
+    taken = inspect.signature(model.__init__).parameters
+    open_ended = any(x.kind is x.VAR_KEYWORD for x in taken.values())
+    for name in spec["args"]:
+        if name not in taken and not open_ended:
+            hint = nearest_names(name, set(taken) - {"self"})
+            raise UsageError(
+                f"model {spec['class']} takes no argument '{name}'; {hint}. A run from "
+                f"before an argument was renamed loads once it is renamed in the files "
+                f"of its folder, see 'Changed' in CHANGELOG.md"
+            )
     try:
-        return model_class(spec["class"])(
+        return model(
             **{
                 name: build_model(value) if _is_spec(value) else value
                 for name, value in spec["args"].items()
