@@ -14,6 +14,7 @@ from torch_geometric.nn.inits import glorot
 
 from pyg_relational._checks import check_choice
 from pyg_relational.nn.checks import check_features, check_optional
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.ops import additive_attention, dot_attention, pair_attention
 
@@ -288,7 +289,7 @@ class Projections:
     target_value: Tensor | None = None
 
 
-class RelationAttention(nn.Module):
+class RelationAttention(Composite):
     r"""The scores and values of pairs, which
     :class:`~pyg_relational.nn.RelationAttentionConv` and
     :class:`~pyg_relational.nn.RelationAttentionAggregation` share.
@@ -347,12 +348,6 @@ class RelationAttention(nn.Module):
                     f"'nn' must have '{name}={value}', as the attention has (got "
                     f"{getattr(nn, name)})"
                 )
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.score.reset_parameters()
-        if self.nn is not None:
-            self.nn.reset_parameters()
 
     def project(
         self, x_source: Tensor, x_target: Tensor, u: Tensor | None, owner: Tensor
