@@ -145,7 +145,7 @@ def test_options_from_a_file(
         ([], "expected"),
         (["evaluate", "missing"], "'missing' is not a run folder"),
         (["predict", "missing", "scene.json"], "'missing' is not a run folder"),
-        (["benchmark", "generat"], "did you mean 'generate'"),
+        (["benchmark", "graph"], "did you mean 'graphs'"),
         (["tables", "--pages", "missing.md"], "cannot read 'missing.md'"),
     ],
 )
@@ -208,7 +208,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "sort-of-clevr: " in shown
     assert "--representation pixels --model relation" in shown
-    assert "  generate\n" in shown
+    assert "  graphs\n" in shown
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])
