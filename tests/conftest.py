@@ -37,6 +37,7 @@ RECIPE = {
                 "pixel-relation": {
                     "class": "PixelRelationNetwork",
                     "args": {
+                        "in_channels": 3,
                         "out_channels": 10,
                         "u_dim": 12,
                         "conv_channels": [2, 2, 2, 2],

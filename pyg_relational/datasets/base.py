@@ -27,7 +27,6 @@ Rows = dict[str, Tensor]
 Counts = dict[str, Tensor]
 # Where the rows of each attribute start in each sample, and where the last one ends.
 Slices = dict[str, Tensor]
-NOTHING_KEPT = "Expected `pre_filter` to keep a sample, it kept none."
 Transform = Callable[[Data], Data]
 Filter = Callable[[Data], bool]
 
@@ -236,53 +235,13 @@ def collate_ragged(
     Attributes without `counts` have one row a sample."""
     data = data_class(**rows)
     one_each = torch.ones_like(next(iter(counts.values())))
+    single = {name: one_each for name in rows if name not in counts}
     slices = {
         name: torch.cat([count.new_zeros(1), count.cumsum(0)])
-        for name, count in (dict.fromkeys(rows, one_each) | counts).items()
+        for name, count in {**counts, **single}.items()
     }
     if num_nodes is not None:
         data.num_nodes = int(num_nodes.sum())
         # Where PyG looks for the number of nodes of each graph.
         data._num_nodes = num_nodes.tolist()
     return data, slices
-
-
-def stored_name(dataset: InMemoryDataset, name: str) -> str:
-    """Returns the file name for `name`, which carries every argument and a version.
-
-    The `repr` of `pre_transform` and `pre_filter` is added as a hash."""
-    return f"{changed_name(name, dataset.pre_transform, dataset.pre_filter)}.pt"
-
-
-def load_stored(
-    dataset: InMemoryDataset,
-    create: Callable[[], dict[str, Any]],
-    *,
-    force_reload: bool = False,
-) -> dict[str, Any]:
-    """Fills a dataset from its first processed file, creating it where needed.
-
-    Called at the end of `__init__`, in place of PyG's `process`, which would trust a
-    file that was cut short."""
-    path = dataset.processed_paths[0]
-    content = load_or_create(path, create, force_reload=force_reload)
-    # The setter drops the samples that `pre_filter` looked at.
-    data_class = getattr(dataset, "data_class", Data)
-    dataset.data = data_class.from_dict(content["data"])
-    dataset.slices = content["slices"]
-    return content
-
-
-def stored_content(
-    dataset: InMemoryDataset, data: Data, slices: dict[str, Tensor]
-) -> dict[str, Any]:
-    """Returns what is stored, after `pre_filter` and `pre_transform`."""
-    if dataset.pre_transform is None and dataset.pre_filter is None:
-        return {"data": data.to_dict(), "slices": slices}
-    dataset._data, dataset.slices = data, slices
-    samples = map(dataset.get, range(len(next(iter(slices.values()))) - 1))
-    kept = keep_and_change(samples, dataset.pre_filter, dataset.pre_transform)
-    if kept is None:
-        raise ValueError("Expected `pre_filter` to keep a sample, it kept none.")
-    changed, cut = kept
-    return {"data": changed.to_dict(), "slices": cut}

@@ -1,11 +1,12 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
 from pyg_relational._checks import check_choice
+from pyg_relational.models.base import Model
 from pyg_relational.nn import ObjectEncoder, PairwiseMLP, RelationAttentionConv
 from pyg_relational.nn.pairwise import PairMessages
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
@@ -13,7 +14,7 @@ from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 OUTPUTS = ("set", "node")
 
 
-class AttentionRelationNetwork(nn.Module):
+class AttentionRelationNetwork(Model):
     r"""A relation network whose objects attend to their partners.
 
     .. math::
@@ -97,12 +98,6 @@ class AttentionRelationNetwork(nn.Module):
         channels = [relation_channels[-1], *readout_channels, out_channels]
         self.readout = MLP(channels, act=act, norm=None, dropout=dropout)
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.encoder.reset_parameters()
-        self.relation.reset_parameters()
-        self.readout.reset_parameters()
-
     def forward(
         self,
         x: Tensor,
@@ -114,20 +109,10 @@ class AttentionRelationNetwork(nn.Module):
         u_batch: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
-        r"""Runs the forward pass.
+        r"""Runs the forward pass; for the other arguments see
+        :class:`~pyg_relational.nn.Sets`.
 
         Args:
-            x (torch.Tensor): Objects, shape :math:`[N, F]`.
-            edge_index (torch.Tensor, optional): The pairs; all by default.
-                (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): Edge features. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per graph or question.
-                (default: :obj:`None`)
-            batch (torch.Tensor, optional): The graph of each object, ascending.
-                (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-            u_batch (torch.Tensor, optional): The graph of each question.
-                (default: :obj:`None`)
             return_attention_weights (bool, optional): If :obj:`True`, also returns the
                 pairs and their weights; objects are numbered once for each question.
                 (default: :obj:`None`)
@@ -147,16 +132,7 @@ class AttentionRelationNetwork(nn.Module):
         out = self.readout(segment(h, ptr, "sum") if self.output == "set" else h)
         return (out, weights) if return_attention_weights else out
 
-    def pair_messages(
-        self,
-        x: Tensor,
-        edge_index: Tensor | None = None,
-        edge_attr: Tensor | None = None,
-        u: Tensor | None = None,
-        batch: Tensor | None = None,
-        batch_size: int | None = None,
-        u_batch: Tensor | None = None,
-    ) -> PairMessages:
+    def pair_messages(self, *args: Any, **kwargs: Any) -> PairMessages:
         r"""Lists what each pair, weighted, adds to the sum that :math:`f` reads, for
         :func:`pyg_relational.explain.pair_attribution`; arguments as for
         :meth:`forward`. Without a pair, the weights of the others are as before."""
@@ -165,9 +141,7 @@ class AttentionRelationNetwork(nn.Module):
                 "a model with output='node' has no sum over all pairs of a set; build "
                 "it with output='set'"
             )
-        x, ptr, edge_index, edge_attr = self.encoder(
-            x, edge_index, edge_attr, u, batch, batch_size, u_batch
-        )
+        x, ptr, edge_index, edge_attr = self.encoder(*args, **kwargs)
         if edge_index is None:
             edge_index = fully_connected_edges(ptr=ptr)
         message = self.relation.pair_messages(x, edge_index, edge_attr)

@@ -1,8 +1,9 @@
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import GAT
 
+from pyg_relational.models.base import Model
 from pyg_relational.nn import PairwiseMLP
 from pyg_relational.nn.checks import (
     check_edges,
@@ -12,7 +13,7 @@ from pyg_relational.nn.checks import (
 )
 
 
-class GraphAttentionNetwork(nn.Module):
+class GraphAttentionNetwork(Model):
     r"""A stack of :class:`torch_geometric.nn.GATv2Conv` over the edges, from `"How
     Attentive are Graph Attention Networks?" <https://arxiv.org/abs/2105.14491>`_
     (Brody et al., 2022), and a relation of two of its nodes: a baseline whose number
@@ -79,11 +80,6 @@ class GraphAttentionNetwork(nn.Module):
         )
         channels = [*relation_channels, out_channels]
         self.relation = PairwiseMLP(hidden_channels, channels, act=act, plain_last=True)
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.encoder.reset_parameters()
-        self.relation.reset_parameters()
 
     def forward(
         self,

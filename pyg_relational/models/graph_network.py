@@ -1,10 +1,11 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import MLP
 
 from pyg_relational._checks import check_choice
+from pyg_relational.models.base import Model
 from pyg_relational.nn import GraphNetworkBlock
 from pyg_relational.nn.checks import check_edges, check_features, check_optional
 from pyg_relational.nn.recurrent.state import answered_steps
@@ -14,7 +15,7 @@ from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 OUTPUTS = ("node", "edge", "set")
 
 
-class GraphNetwork(nn.Module):
+class GraphNetwork(Model):
     r"""Encode, process, decode, from `"Relational inductive biases, deep learning, and
     graph networks" <https://arxiv.org/abs/1806.01261>`_ (Battaglia et al., 2018).
 
@@ -96,11 +97,6 @@ class GraphNetwork(nn.Module):
         )
         self.head = MLP([width, *readout_channels, out_channels], act=act, norm=None)
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        for part in self.children():
-            part.reset_parameters()  # type: ignore[operator]
-
     def forward(
         self,
         x: Tensor,
@@ -112,17 +108,10 @@ class GraphNetwork(nn.Module):
         steps: int | None = None,
         last: int | None = None,
     ) -> Tensor:
-        r"""Runs the forward pass.
+        r"""Runs the forward pass; for the other arguments see
+        :class:`~pyg_relational.nn.Sets`.
 
         Args:
-            x (torch.Tensor): Nodes, shape :math:`[N, F]`.
-            edge_index (torch.Tensor, optional): The edges; all ordered pairs of a graph
-                by default. (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): Edge features. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per graph. (default: :obj:`None`)
-            batch (torch.Tensor, optional): The graph of each node, ascending.
-                (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
             steps (int, optional): The number of steps, where it differs from that of
                 the constructor. (default: :obj:`None`)
             last (int, optional): If set, only so many last steps are answered.

@@ -5,13 +5,14 @@ from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
 from pyg_relational._checks import check_choice
-from pyg_relational.nn import GraphRelationConv, ObjectEncoder
+from pyg_relational.models.base import SetModel
+from pyg_relational.nn import GraphRelationConv, ObjectEncoder, Sets
 from pyg_relational.ops import ptr_to_batch
 
 OUTPUTS = ("node", "set")
 
 
-class GraphRelationNetwork(nn.Module):
+class GraphRelationNetwork(SetModel):
     r"""A stack of :class:`~pyg_relational.nn.GraphRelationConv`: nodes hear their
     neighbours and their edges, and are updated by gated recurrent units.
 
@@ -80,38 +81,8 @@ class GraphRelationNetwork(nn.Module):
         channels = [hidden_channels, *readout_channels, out_channels]
         self.readout = MLP(channels, act=act, norm=None, dropout=dropout)
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        for part in (self.encoder, *self.convs, self.readout):
-            part.reset_parameters()
-
-    def forward(
-        self,
-        x: Tensor,
-        edge_index: Tensor | None = None,
-        edge_attr: Tensor | None = None,
-        u: Tensor | None = None,
-        batch: Tensor | None = None,
-        batch_size: int | None = None,
-        u_batch: Tensor | None = None,
-    ) -> Tensor:
-        r"""Runs the forward pass; :obj:`edge_index=None` means all pairs.
-
-        Args:
-            x (torch.Tensor): Nodes, shape :math:`[N, F]`.
-            edge_index (torch.Tensor, optional): The edges. (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): Edge features. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per graph or question.
-                (default: :obj:`None`)
-            batch (torch.Tensor, optional): The graph of each node, ascending.
-                (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-            u_batch (torch.Tensor, optional): The graph of each question.
-                (default: :obj:`None`)
-        """
-        h, ptr, edge_index, edge_attr = self.encoder(
-            x, edge_index, edge_attr, u, batch, batch_size, u_batch
-        )
+    def answer(self, sets: Sets) -> Tensor:
+        h, ptr, edge_index, edge_attr = self.encoder(*sets)
         owner = ptr_to_batch(ptr, h.size(0))
         for conv in self.convs:
             h = conv(h, edge_index, edge_attr, owner, ptr.numel() - 1)

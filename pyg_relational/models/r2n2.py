@@ -1,107 +1,14 @@
 from collections.abc import Sequence
 from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import MLP
 
+from pyg_relational.models.base import Model
 from pyg_relational.nn.recurrent import RelationalSequenceEncoder
 
 
-class TemporalRelationNetwork(nn.Module):
-    r"""An LSTM whose states are weighed against each other by a softmax over time.
-
-    .. math::
-        \mathbf{y} = f \Big( \sum_t \alpha_t \mathbf{h}_t \Big), \quad
-        \alpha_t = \mathrm{softmax}_t \big( \mathbf{w}^{\top} \tanh(\mathbf{W}
-        \mathbf{h}_t + \mathbf{b}) \big)
-
-    It is :class:`~pyg_relational.models.R2N2` without pairs: time steps are related
-    by attention alone.
-
-    Args:
-        in_channels (int): The width of a step; of a token's embedding with
-            :obj:`num_tokens`.
-        out_channels (int): The width of the answer.
-        hidden_channels (int): The width of a state, in each direction.
-            (default: :obj:`128`)
-        readout_channels (list of int): The hidden widths of :math:`f`.
-            (default: :obj:`(128,)`)
-        num_layers (int): The number of recurrent layers. (default: :obj:`1`)
-        bidirectional (bool): Whether to read backwards too.
-            (default: :obj:`False`)
-        num_tokens (int, optional): Steps are token ids below this number.
-            (default: :obj:`None`)
-        embedding_std (float): The standard deviation that embeddings of tokens are
-            drawn with. (default: :obj:`1.0`)
-        u_dim (int, optional): The width of a question, which every step is read with.
-            (default: :obj:`None`)
-        act (str): The activation of :math:`f`. (default: :obj:`"relu"`)
-        dropout (float): Dropout of what the recurrent network reads, embeddings or
-            features, between its layers, and in :math:`f`. (default: :obj:`0.0`)
-
-    Shapes:
-        - **input:** steps :math:`(S, F)` or tokens :math:`(S)`, lengths :math:`(E)`,
-          sample of each step :math:`(S)`, questions :math:`(B, U)`
-        - **output:** :math:`(B, F_{out})`
-
-    Raises:
-        ValueError: If a sequence has no step, lengths do not fit the steps, tokens are
-            unknown or features are not finite.
-    """
-
-    def __init__(
-        self,
-        in_channels: int,
-        out_channels: int,
-        hidden_channels: int = 128,
-        readout_channels: Sequence[int] = (128,),
-        num_layers: int = 1,
-        bidirectional: bool = False,
-        num_tokens: int | None = None,
-        embedding_std: float = 1.0,
-        u_dim: int | None = None,
-        act: str = "relu",
-        dropout: float = 0.0,
-    ) -> None:
-        super().__init__()
-        self.backbone = RelationalSequenceEncoder(
-            in_channels,
-            hidden_channels,
-            relation="none",
-            readout="attention",
-            num_layers=num_layers,
-            bidirectional=bidirectional,
-            num_tokens=num_tokens,
-            embedding_std=embedding_std,
-            u_dim=u_dim,
-            dropout=dropout,
-        )
-        channels = [self.backbone.out_channels, *readout_channels, out_channels]
-        self.head = MLP(channels, act=act, norm=None, dropout=dropout)
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.backbone.reset_parameters()
-        self.head.reset_parameters()
-
-    def forward(
-        self,
-        x: Tensor,
-        length: Tensor | None = None,
-        u: Tensor | None = None,
-        batch: Tensor | None = None,
-        batch_size: int | None = None,
-        return_attention_weights: bool | None = None,
-    ) -> Any:
-        r"""Runs the forward pass; arguments as for
-        :class:`~pyg_relational.models.R2N2`."""
-        h = self.backbone(x, length, u, batch, batch_size, return_attention_weights)
-        h, weights = h if return_attention_weights else (h, None)
-        out = self.head(h)
-        return (out, weights) if return_attention_weights else out
-
-
-class R2N2(nn.Module):
+class R2N2(Model):
     r"""A relational recurrent network: a recurrent net reads the steps, a relation
     network reasons over its states, over the entities of a sample, or both.
 
@@ -115,40 +22,20 @@ class R2N2(nn.Module):
     MLP :math:`f`, and each can be replaced, trained or frozen by itself.
 
     Args:
-        in_channels (int): The width of a step; of a token's embedding with
-            :obj:`num_tokens`.
+        in_channels (int): As for the encoder.
         out_channels (int): The width of the answer: classes or values.
-        hidden_channels (int): The width of a state, in each direction.
-            (default: :obj:`128`)
-        relation_channels (list of int): The widths of the layers of :math:`g`.
+        hidden_channels (int): As for the encoder. (default: :obj:`128`)
+        relation_channels (list of int): As for the encoder.
             (default: :obj:`(128, 128)`)
         readout_channels (list of int): The hidden widths of :math:`f`.
             (default: :obj:`(128,)`)
-        relation (str): What is related: :obj:`"steps"`, :obj:`"entities"`,
-            :obj:`"both"` or :obj:`"none"`. (default: :obj:`"steps"`)
-        aggr (str): How the partners of a state are combined.
-            (default: :obj:`"max"`)
-        readout (str): :obj:`"last"` (the last valid step) or :obj:`"attention"`
-            (softmax attention over steps). (default: :obj:`"last"`)
-        output (str): :obj:`"set"`, an answer for each sample, or :obj:`"node"`, one
-            for every entity. (default: :obj:`"set"`)
-        cell (str): :obj:`"rnn"`, :obj:`"gru"` or :obj:`"lstm"`.
-            (default: :obj:`"lstm"`)
-        num_layers (int): The number of recurrent layers. (default: :obj:`1`)
-        bidirectional (bool): Whether to read backwards too.
-            (default: :obj:`False`)
-        num_tokens (int, optional): Steps are token ids below this number.
-            (default: :obj:`None`)
-        embedding_std (float): The standard deviation that embeddings of tokens are
-            drawn with. (default: :obj:`1.0`)
-        u_dim (int, optional): The width of a question, which every step is read with.
-            (default: :obj:`None`)
+        relation, aggr, readout, output, cell, num_layers, bidirectional, num_tokens, \
+        embedding_std, u_dim: As for the encoder.
         horizon (int, optional): Forecast this many further steps of
             :obj:`out_channels` values each. (default: :obj:`None`)
         act (str): The activation of :math:`g` and :math:`f`.
             (default: :obj:`"relu"`)
-        dropout (float): Dropout of what the recurrent network reads, embeddings or
-            features, between its layers, and in :math:`f`. (default: :obj:`0.0`)
+        dropout (float): As for the encoder, and in :math:`f`. (default: :obj:`0.0`)
 
     Shapes:
         - **input:** steps :math:`(S, F)` or tokens :math:`(S)`, lengths :math:`(E)`,
@@ -157,8 +44,7 @@ class R2N2(nn.Module):
           :obj:`output="node"`; with :obj:`horizon` :math:`K`, :math:`(*, K, F_{out})`
 
     Raises:
-        ValueError: If a name is unknown, a sequence has no step, lengths do not fit
-            the steps, tokens are unknown or features are not finite.
+        ValueError: As of the encoder, or if :obj:`horizon` is not positive.
     """
 
     def __init__(
@@ -207,11 +93,6 @@ class R2N2(nn.Module):
         channels = [self.backbone.out_channels, *readout_channels, width]
         self.head = MLP(channels, act=act, norm=None, dropout=dropout)
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.backbone.reset_parameters()
-        self.head.reset_parameters()
-
     def forward(
         self,
         x: Tensor,
@@ -221,21 +102,8 @@ class R2N2(nn.Module):
         batch_size: int | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
-        r"""Runs the forward pass.
-
-        Args:
-            x (torch.Tensor): The steps of all sequences, in time order.
-            length (torch.Tensor, optional): The number of steps of each sequence; by
-                default each sample is one sequence. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per sample. (default: :obj:`None`)
-            batch (torch.Tensor, optional): The sample of each step, ascending.
-                (default: :obj:`None`)
-            batch_size (int, optional): The number of samples. (default: :obj:`None`)
-            return_attention_weights (bool, optional): If :obj:`True`, also returns
-                the pairs (step, sequence) :math:`[2, S]` and their weights
-                :math:`[S]`; needs :obj:`readout="attention"`.
-                (default: :obj:`None`)
-        """
+        r"""Runs the forward pass; arguments as for
+        :class:`~pyg_relational.nn.recurrent.RelationalSequenceEncoder`."""
         h = self.backbone(x, length, u, batch, batch_size, return_attention_weights)
         h, weights = h if return_attention_weights else (h, None)
         out = self.head(h)
@@ -243,3 +111,53 @@ class R2N2(nn.Module):
             # [*, K * C] -> [*, K, C]
             out = out.unflatten(-1, (self.horizon, -1))
         return (out, weights) if return_attention_weights else out
+
+
+class TemporalRelationNetwork(R2N2):
+    r"""An LSTM whose states are weighed against each other by a softmax over time.
+
+    .. math::
+        \mathbf{y} = f \Big( \sum_t \alpha_t \mathbf{h}_t \Big), \quad
+        \alpha_t = \mathrm{softmax}_t \big( \mathbf{w}^{\top} \tanh(\mathbf{W}
+        \mathbf{h}_t + \mathbf{b}) \big)
+
+    It is :class:`R2N2` without pairs: time steps are related by attention alone.
+
+    Args:
+        in_channels, out_channels, hidden_channels, readout_channels, num_layers, \
+        bidirectional, num_tokens, embedding_std, u_dim, act, dropout: As for
+            :class:`R2N2`.
+
+    Shapes:
+        - as for :class:`R2N2`
+    """
+
+    def __init__(
+        self,
+        in_channels: int,
+        out_channels: int,
+        hidden_channels: int = 128,
+        readout_channels: Sequence[int] = (128,),
+        num_layers: int = 1,
+        bidirectional: bool = False,
+        num_tokens: int | None = None,
+        embedding_std: float = 1.0,
+        u_dim: int | None = None,
+        act: str = "relu",
+        dropout: float = 0.0,
+    ) -> None:
+        super().__init__(
+            in_channels,
+            out_channels,
+            hidden_channels,
+            readout_channels=readout_channels,
+            relation="none",
+            readout="attention",
+            num_layers=num_layers,
+            bidirectional=bidirectional,
+            num_tokens=num_tokens,
+            embedding_std=embedding_std,
+            u_dim=u_dim,
+            act=act,
+            dropout=dropout,
+        )

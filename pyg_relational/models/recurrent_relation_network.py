@@ -2,11 +2,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import MLP, Linear
 from torch_geometric.utils import segment
 
 from pyg_relational._checks import check_choice
+from pyg_relational.models.base import Model
 from pyg_relational.nn import ObjectEncoder, PairwiseMLP
 from pyg_relational.nn.recurrent import RelationGRUCell, RelationLSTMCell, Unroll
 from pyg_relational.nn.recurrent.state import answered_steps
@@ -16,7 +17,7 @@ CELLS = {"lstm": RelationLSTMCell, "gru": RelationGRUCell}
 OUTPUTS = ("node", "edge", "set", "pointer")
 
 
-class RecurrentRelationNetwork(nn.Module):
+class RecurrentRelationNetwork(Model):
     r"""The recurrent relational network from `"Recurrent Relational Networks"
     <https://arxiv.org/abs/1711.08028>`_ (Palm et al., 2018): objects exchange messages
     for :math:`K` steps with shared weights, and answer after each.
@@ -121,13 +122,6 @@ class RecurrentRelationNetwork(nn.Module):
         channels = [ends * hidden_channels, *readout_channels, out_channels]
         self.head = MLP(channels, act=act, norm=None, dropout=dropout)
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.encoder.reset_parameters()
-        self.lin_state.reset_parameters()
-        self.unroll.reset_parameters()
-        self.head.reset_parameters()
-
     def forward(
         self,
         x: Tensor,
@@ -140,20 +134,10 @@ class RecurrentRelationNetwork(nn.Module):
         steps: int | None = None,
         last: int | None = None,
     ) -> Tensor:
-        r"""Runs the forward pass.
+        r"""Runs the forward pass; for the other arguments see
+        :class:`~pyg_relational.nn.Sets`.
 
         Args:
-            x (torch.Tensor): Objects, shape :math:`[N, F]`.
-            edge_index (torch.Tensor, optional): The pairs; all by default.
-                (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): Edge features. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per graph or question.
-                (default: :obj:`None`)
-            batch (torch.Tensor, optional): The graph of each object, ascending.
-                (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-            u_batch (torch.Tensor, optional): The graph of each question.
-                (default: :obj:`None`)
             steps (int, optional): The number of steps, where it differs from that of
                 the constructor. (default: :obj:`None`)
             last (int, optional): If set, only so many last steps are answered, and

@@ -1,9 +1,10 @@
 from collections.abc import Sequence
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.utils import scatter
 
+from pyg_relational.models.base import Model
 from pyg_relational.nn import PairwiseMLP
 from pyg_relational.nn.checks import check_edges, check_features, check_pairs
 from pyg_relational.nn.recurrent import RelationCompositionCell
@@ -41,7 +42,7 @@ def pair_triples(ptr: Tensor) -> Tensor:
     return rows[:, (i != k) & (k != j) & (i != j)]
 
 
-class RelationCompositionNetwork(nn.Module):
+class RelationCompositionNetwork(Model):
     r"""A recurrent relation network whose objects are pairs: relations of given edges
     are composed, step by step, into those of pairs that are far apart.
 
@@ -96,10 +97,6 @@ class RelationCompositionNetwork(nn.Module):
         channels = [*relation_channels, num_relations + 1]
         relation = PairwiseMLP(num_relations, channels, act=act, plain_last=True)
         self.cell = RelationCompositionCell(num_relations, relation, entropy_weight)
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.cell.reset_parameters()
 
     def forward(
         self,

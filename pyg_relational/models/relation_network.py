@@ -1,27 +1,31 @@
 from collections.abc import Sequence
+from typing import Any
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import MLP
-from torch_geometric.typing import OptTensor
 from torch_geometric.utils import segment
 
+from pyg_relational.models.base import Model, SetModel
 from pyg_relational.nn import (
     ImageObjectEncoder,
     ObjectEncoder,
     PairwiseMLP,
     RelationAggregation,
+    Sets,
 )
 from pyg_relational.nn.pairwise import PairMessages
 from pyg_relational.nn.sets import set_ptr
 
 
-class DeepSets(nn.Module):
+class DeepSets(SetModel):
     r"""A network over sets without pairs, from `"Deep Sets"
     <https://arxiv.org/abs/1703.06114>`_ (Zaheer et al., 2017): what a relation network
     is compared with to see what its pairs are worth.
 
     .. math::
         \mathbf{y}_s = f \Big( \sum_{i \in s} g(\mathbf{x}_i, \mathbf{u}) \Big)
+
+    Edges are not looked at.
 
     Args:
         in_channels (int): The width of an object.
@@ -58,42 +62,12 @@ class DeepSets(nn.Module):
         channels = [self.encoder.out_channels, *readout_channels, out_channels]
         self.readout = MLP(channels, act=act, norm=None, dropout=dropout)
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.encoder.reset_parameters()
-        self.readout.reset_parameters()
-
-    def forward(
-        self,
-        x: Tensor,
-        edge_index: Tensor | None = None,
-        edge_attr: Tensor | None = None,
-        u: Tensor | None = None,
-        batch: Tensor | None = None,
-        batch_size: int | None = None,
-        u_batch: Tensor | None = None,
-    ) -> Tensor:
-        r"""Runs the forward pass; edges are not looked at.
-
-        Args:
-            x (torch.Tensor): Objects, shape :math:`[N, F]`.
-            edge_index (torch.Tensor, optional): Ignored. (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): Ignored. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per graph or question.
-                (default: :obj:`None`)
-            batch (torch.Tensor, optional): The graph of each object, ascending.
-                (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-            u_batch (torch.Tensor, optional): The graph of each question.
-                (default: :obj:`None`)
-        """
-        x, ptr, *_ = self.encoder(
-            x, u=u, batch=batch, batch_size=batch_size, u_batch=u_batch
-        )
+    def answer(self, sets: Sets) -> Tensor:
+        x, ptr, *_ = self.encoder(*sets._replace(edge_index=None, edge_attr=None))
         return self.readout(segment(x, ptr, "sum"))
 
 
-class RelationNetwork(nn.Module):
+class RelationNetwork(SetModel):
     r"""The relation network from `"A simple neural network module for relational
     reasoning" <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), equation 1.
 
@@ -164,93 +138,39 @@ class RelationNetwork(nn.Module):
         channels = [relation.out_channels, *readout_channels, out_channels]
         self.readout = MLP(channels, act=act, norm=None, dropout=dropout)
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        if self.encoder is not None:
-            self.encoder.reset_parameters()
-        self.relation.reset_parameters()
-        self.readout.reset_parameters()
-
-    def forward(
-        self,
-        x: Tensor,
-        edge_index: Tensor | None = None,
-        edge_attr: Tensor | None = None,
-        u: Tensor | None = None,
-        batch: Tensor | None = None,
-        batch_size: int | None = None,
-        u_batch: Tensor | None = None,
-    ) -> Tensor:
-        r"""Runs the forward pass.
-
-        Args:
-            x (torch.Tensor): Objects, shape :math:`[N, F]`.
-            edge_index (torch.Tensor, optional): The pairs; all by default.
-                (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): Edge features. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per graph or question.
-                (default: :obj:`None`)
-            batch (torch.Tensor, optional): The graph of each object, ascending.
-                (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-            u_batch (torch.Tensor, optional): The graph of each question.
-                (default: :obj:`None`)
-        """
-        x, ptr, edge_index, edge_attr, u, u_batch = self._encode(
-            x, edge_index, edge_attr, u, batch, batch_size, u_batch
-        )
+    def answer(self, sets: Sets) -> Tensor:
+        sets, ptr = self._encode(sets)
         h = self.relation(
-            x,
+            sets.x,
             ptr=ptr,
-            u=u,
-            u_batch=u_batch,
-            edge_index=edge_index,
-            edge_attr=edge_attr,
+            edge_index=sets.edge_index,
+            edge_attr=sets.edge_attr,
+            u=sets.u,
+            u_batch=sets.u_batch,
         )
         return self.readout(h)
 
-    def pair_messages(
-        self,
-        x: Tensor,
-        edge_index: Tensor | None = None,
-        edge_attr: Tensor | None = None,
-        u: Tensor | None = None,
-        batch: Tensor | None = None,
-        batch_size: int | None = None,
-        u_batch: Tensor | None = None,
-    ) -> PairMessages:
+    def pair_messages(self, *args: Any, **kwargs: Any) -> PairMessages:
         r"""Lists what each pair adds to the sum that :math:`f` reads, for
         :func:`pyg_relational.explain.pair_attribution`; arguments as for
         :meth:`forward`."""
-        x, ptr, edge_index, edge_attr, u, u_batch = self._encode(
-            x, edge_index, edge_attr, u, batch, batch_size, u_batch
+        sets, ptr = self._encode(Sets(*args, **kwargs))
+        return self.relation.pair_messages(
+            sets.x, ptr, sets.edge_index, sets.edge_attr, sets.u, sets.u_batch
         )
-        return self.relation.pair_messages(x, ptr, edge_index, edge_attr, u, u_batch)
 
-    def _encode(
-        self,
-        x: Tensor,
-        edge_index: Tensor | None,
-        edge_attr: Tensor | None,
-        u: Tensor | None,
-        batch: Tensor | None,
-        batch_size: int | None,
-        u_batch: Tensor | None,
-    ) -> tuple[Tensor, Tensor, OptTensor, OptTensor, OptTensor, OptTensor]:
-        """Objects, boundaries, edges, their features, and what is still to be asked."""
+    def _encode(self, sets: Sets) -> tuple[Sets, Tensor]:
+        """The objects with what is still to be asked, and their boundaries."""
         if self.encoder is not None:
-            x, ptr, edge_index, edge_attr = self.encoder(
-                x, edge_index, edge_attr, u, batch, batch_size, u_batch
-            )
-            u = u_batch = None
-        else:
-            if batch_size is None and u is not None and u_batch is None:
-                batch_size = u.size(0)
-            ptr = set_ptr(batch, x.size(0), batch_size, x.device)
-        return x, ptr, edge_index, edge_attr, u, u_batch
+            x, ptr, edge_index, edge_attr = self.encoder(*sets)
+            return Sets(x, edge_index, edge_attr), ptr
+        batch_size = sets.batch_size
+        if batch_size is None and sets.u is not None and sets.u_batch is None:
+            batch_size = sets.u.size(0)
+        return sets, set_ptr(sets.batch, sets.x.size(0), batch_size, sets.x.device)
 
 
-class PixelRelationNetwork(nn.Module):
+class PixelRelationNetwork(Model):
     r"""A convolutional network whose feature cells are the objects of a relation
     network, from `"A simple neural network module for relational reasoning"
     <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), section 4.
@@ -294,11 +214,6 @@ class PixelRelationNetwork(nn.Module):
             dropout=dropout,
         )
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.encoder.reset_parameters()
-        self.network.reset_parameters()
-
     def forward(
         self, image: Tensor, u: Tensor | None = None, u_batch: Tensor | None = None
     ) -> Tensor:
@@ -306,10 +221,8 @@ class PixelRelationNetwork(nn.Module):
 
         Args:
             image (torch.Tensor): Images; bytes are scaled to 0-1.
-            u (torch.Tensor, optional): One row per image or question.
-                (default: :obj:`None`)
-            u_batch (torch.Tensor, optional): The image of each question.
-                (default: :obj:`None`)
+            u, u_batch (torch.Tensor, optional): Questions, as for
+                :class:`~pyg_relational.nn.Sets`. (default: :obj:`None`)
         """
         x, batch = self.encoder(image)
         return self.network(

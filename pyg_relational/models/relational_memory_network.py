@@ -1,14 +1,15 @@
 from collections.abc import Sequence
 
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import MLP
 
+from pyg_relational.models.base import Model
 from pyg_relational.nn.recurrent import RelationalMemory, Unroll
 from pyg_relational.nn.sequences import read_sequences
 from pyg_relational.ops import to_dense
 
 
-class RelationalMemoryNetwork(nn.Module):
+class RelationalMemoryNetwork(Model):
     r"""A relational memory that reads a sequence and then answers, from `"Relational
     recurrent neural networks" <https://arxiv.org/abs/1806.01822>`_ (Santoro et al.,
     2018).
@@ -59,11 +60,6 @@ class RelationalMemoryNetwork(nn.Module):
         self.unroll = Unroll(memory)
         channels = [slots * heads * head_channels, *readout_channels, out_channels]
         self.head = MLP(channels, norm=None, dropout=dropout)
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.unroll.reset_parameters()
-        self.head.reset_parameters()
 
     def forward(
         self, x: Tensor, batch: Tensor | None = None, batch_size: int | None = None

@@ -7,6 +7,7 @@ from torch_geometric.nn import MLP
 from torch_geometric.utils import segment, subgraph
 
 from pyg_relational._checks import check_choice
+from pyg_relational.models.base import Model
 from pyg_relational.nn.aggr import StepAttention
 from pyg_relational.nn.checks import check_pairs
 from pyg_relational.nn.frames import Frames, PairReadout, check_num_frames, read_frames
@@ -20,7 +21,7 @@ READOUTS = ("attention", "last")
 CHANGE = 0.01
 
 
-class SpatioTemporalRelationNetwork(nn.Module):
+class SpatioTemporalRelationNetwork(Model):
     r"""Relates the nodes that are present in each frame, carries a state for each node
     along the frames it is in, and answers for graphs, nodes, pairs, or what comes next.
 
@@ -158,9 +159,7 @@ class SpatioTemporalRelationNetwork(nn.Module):
 
     def reset_parameters(self) -> None:
         r"""Resets all learnable parameters of the module."""
-        for part in (self.backbone, self.attention, self.head):
-            if part is not None:
-                part.reset_parameters()  # type: ignore[operator]
+        super().reset_parameters()
         if self.output == "forecast":
             # A forecast starts where nothing, or no velocity, changes.
             with torch.no_grad():
@@ -181,7 +180,8 @@ class SpatioTemporalRelationNetwork(nn.Module):
         num_frames: Tensor | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
-        r"""Runs the forward pass.
+        r"""Runs the forward pass; for the other arguments see
+        :class:`~pyg_relational.nn.Sets`.
 
         Args:
             x (torch.Tensor): The features of each node at each frame.
@@ -191,14 +191,8 @@ class SpatioTemporalRelationNetwork(nn.Module):
                 are present together by default. (default: :obj:`None`)
             edge_time (torch.Tensor, optional): The frame of each edge; every frame that
                 both ends are in by default. (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): Features of edges.
-                (default: :obj:`None`)
             edge_label_index (torch.Tensor, optional): The pairs to judge with
                 :obj:`output="pair"`. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per graph. (default: :obj:`None`)
-            batch (torch.Tensor, optional): The graph of each node, ascending.
-                (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
             num_frames (torch.Tensor, optional): The number of frames of each graph,
                 :math:`[B]`; a forecast starts after them. As long as :obj:`x` by
                 default. (default: :obj:`None`)

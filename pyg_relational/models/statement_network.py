@@ -1,12 +1,12 @@
 from torch import Tensor, nn
-from torch_geometric.nn.inits import reset
 
+from pyg_relational.models.base import Model
 from pyg_relational.nn.checks import check_tokens
 from pyg_relational.nn.recurrent import RelationalSequenceEncoder
 from pyg_relational.nn.sets import set_ptr
 
 
-class StatementNetwork(nn.Module):
+class StatementNetwork(Model):
     r"""Answers a sentence about a set of objects: a recurrent network reads the
     sentence, and any relational model reasons over the objects with it, as in `"A
     simple neural network module for relational reasoning"
@@ -75,11 +75,6 @@ class StatementNetwork(nn.Module):
         self.u_dim = self.read.out_channels
         self.dropout = nn.Dropout(dropout)
         self.reasoner = reasoner
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.read.reset_parameters()
-        reset(self.reasoner)
 
     def forward(
         self,

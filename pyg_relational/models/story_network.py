@@ -1,14 +1,14 @@
 import torch
 from torch import Tensor, nn
-from torch_geometric.nn.inits import reset
 
+from pyg_relational.models.base import Model
 from pyg_relational.nn import SentenceEncoder
 from pyg_relational.nn.checks import check_device
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
 
 
-class StoryNetwork(nn.Module):
+class StoryNetwork(Model):
     r"""Answers a question about a story: sentences become objects, and any relational
     model reasons over them, as in `"A simple neural network module for relational
     reasoning" <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), section 4.
@@ -60,12 +60,6 @@ class StoryNetwork(nn.Module):
         self.read = SentenceEncoder(num_tokens, channels, max_words)
         self.position = nn.Embedding(max_sentences, channels)
         self.reasoner = reasoner
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.read.reset_parameters()
-        self.position.reset_parameters()
-        reset(self.reasoner)
 
     def forward(
         self,

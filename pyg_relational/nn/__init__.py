@@ -32,6 +32,7 @@ from pyg_relational.nn.recurrent import (
     RelationLSTMCell,
     Unroll,
 )
+from pyg_relational.nn.sets import Sets
 
 __all__ = [
     "GraphNetworkBlock",
@@ -50,6 +51,7 @@ __all__ = [
     "RelationLSTMCell",
     "RelationalMemory",
     "SentenceEncoder",
+    "Sets",
     "StepAttention",
     "TextEncoder",
     "Unroll",

@@ -395,21 +395,8 @@ class ObjectEncoder(nn.Module):
         batch_size: int | None = None,
         u_batch: Tensor | None = None,
     ) -> tuple[Tensor, Tensor, Tensor | None, Tensor | None]:
-        r"""Runs the forward pass.
-
-        Args:
-            x (torch.Tensor): Objects, shape :math:`[N, F]`.
-            edge_index (torch.Tensor, optional): Edges, repeated with their sets.
-                (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): Their features. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per graph or question.
-                (default: :obj:`None`)
-            batch (torch.Tensor, optional): The graph of each object, ascending.
-                (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-            u_batch (torch.Tensor, optional): The graph of each question.
-                (default: :obj:`None`)
-        """
+        r"""Runs the forward pass; for the arguments see
+        :class:`~pyg_relational.nn.Sets`."""
         like = None if self.mlp is None else self.mlp.lins[0].weight
         check_features(x, self.in_channels, "x", like)
         check_optional(u, self.u_dim, "u", "u_dim", like)

@@ -1,11 +1,45 @@
 """Which objects form a set, and sets that are asked several questions."""
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor
 
 from pyg_relational.nn.checks import check_device
 from pyg_relational.ops import batch_to_ptr, gather_sets, ptr_to_batch
 from pyg_relational.ops.checks import check_ptr, check_vector
+
+
+class Sets(NamedTuple):
+    r"""Sets of objects, as layers and models take them: all of their :meth:`forward`
+    have these arguments, in this order, as far as they read them.
+
+    Args:
+        x (torch.Tensor): Objects (the nodes of graphs), shape :math:`[N, F]`.
+        edge_index (torch.Tensor, optional): The pairs that are related, from sources to
+            targets, shape :math:`[2, E]`; by default all ordered pairs of each set,
+            which are then not listed. (default: :obj:`None`)
+        edge_attr (torch.Tensor, optional): Features of the pairs, shape
+            :math:`[E, D]`; they need :obj:`edge_index`. (default: :obj:`None`)
+        u (torch.Tensor, optional): What the pairs of a set share, one row for each set,
+            or one for each question, shape :math:`[B, U]` or :math:`[Q, U]`.
+            (default: :obj:`None`)
+        batch (torch.Tensor, optional): The set of each object, ascending, shape
+            :math:`[N]`; one set by default. (default: :obj:`None`)
+        batch_size (int, optional): The number of sets :math:`B`; needed where the last
+            of them may be empty. (default: :obj:`None`)
+        u_batch (torch.Tensor, optional): The set that each row of :obj:`u` asks about,
+            shape :math:`[Q]`, which :obj:`DataLoader(..., follow_batch=["u"])` makes;
+            by default row :math:`s` asks about set :math:`s`. (default: :obj:`None`)
+    """
+
+    x: Tensor
+    edge_index: Tensor | None = None
+    edge_attr: Tensor | None = None
+    u: Tensor | None = None
+    batch: Tensor | None = None
+    batch_size: int | None = None
+    u_batch: Tensor | None = None
 
 
 def set_ptr(

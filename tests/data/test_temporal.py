@@ -11,7 +11,7 @@ from torch_geometric.data import Batch, InMemoryDataset
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.data import TemporalGraph
-from pyg_relational.datasets.base import collate_ragged, stored_content
+from pyg_relational.datasets.base import collate_ragged
 
 NAMES = ("x_steps", "mask_steps", "num_frames", "node_id", "edge_index", "edge_attr")
 
@@ -298,8 +298,7 @@ def test_vectorised_storage_gives_the_same_samples():
     rows = {name: joined[name] for name in NAMES}
     data, made = collate_ragged(rows, counts, data_class=TemporalGraph)
     dataset = Few(GRAPHS[:1])
-    stored = stored_content(dataset, data, made)
-    dataset.data, dataset.slices = TemporalGraph.from_dict(stored["data"]), made
+    dataset.data, dataset.slices = TemporalGraph.from_dict(data.to_dict()), made
     for i, expected in enumerate(GRAPHS):
         for name in ("x", "mask", *NAMES):
             left, right = dataset[i][name], expected[name]

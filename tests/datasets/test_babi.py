@@ -6,51 +6,20 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.datasets import BAbI, babi, downloads
-from pyg_relational.datasets.babi import TASKS
+from pyg_relational.datasets.babi import TASKS, parse_stories, read_archive
 from pyg_relational.datasets.vocabulary import tokenize
+from tests.datasets.small_files import babi_files, write_babi
 
 RELEASE_1_1, RELEASE_1_2 = "babi_v1.1_en.tar.gz", "tasks_1-20_v1-2.tar.gz"
-PEOPLE, PLACES = ("Mary", "John", "Sandra"), ("garden", "hallway", "office")
 SHARED = Path(
     os.environ.get("PYG_RELATIONAL_DATA")
     or Path(__file__).resolve().parents[3] / "shared" / "data"
 )
-
-
-def story(task, k, length):
-    """Sentences 1, 2, then question 3, and so on; each asks for the first fact."""
-    lines = []
-    for number in range(1, length + 1):
-        if number % 3:
-            place = PLACES[(k + number) % 3]
-            lines.append(f"{number} {PEOPLE[(k * task) % 3]} went to the {place}.")
-        else:
-            place = PLACES[(k + 1) % 3]
-            lines.append(f"{number} Where is T{task} first? \t{place}\t1")
-    return "\n".join(lines) + "\n"
-
-
-def files(extra_test="", stories=10, length=9):
-    content = {}
-    for task, name in enumerate(TASKS, 1):
-        train = "".join(story(task, k, length) for k in range(stories))
-        test = "".join(story(task, k, length) for k in range(3)) + extra_test
-        content[f"qa{task}_{name}_train.txt"] = train
-        content[f"qa{task}_{name}_test.txt"] = test
-    return content
-
-
-def write_archive(path, folders):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with tarfile.open(path, "w:gz") as archive:
-        for folder, content in folders.items():
-            for name, text in content.items():
-                info = tarfile.TarInfo(f"{folder}/{name}")
-                info.size = len(text.encode())
-                archive.addfile(info, io.BytesIO(text.encode()))
 
 
 @pytest.fixture(autouse=True)
@@ -60,7 +29,7 @@ def _no_shared_data(monkeypatch):
 
 @pytest.fixture
 def root(tmp_path):
-    write_archive(tmp_path / "raw" / RELEASE_1_1, {"babi_v1.1_en": files()})
+    write_babi(tmp_path / "raw" / RELEASE_1_1, {"babi_v1.1_en": babi_files()})
     return tmp_path
 
 
@@ -110,7 +79,7 @@ def test_questions_are_those_of_the_file(root, representation, max_sentences):
             representation=representation,
             max_sentences=max_sentences,
         )
-        text = files()[f"qa{task}_{TASKS[task - 1]}_test.txt"]
+        text = babi_files()[f"qa{task}_{TASKS[task - 1]}_test.txt"]
         check_questions(dataset, text)
         assert dataset._data.question_task.eq(task - 1).all()
 
@@ -152,8 +121,8 @@ def story_key(data):
 
 
 def test_validation_stories_are_apart_and_the_same_jointly(root):
-    long = files(stories=3, length=21)
-    write_archive(root / "raw" / RELEASE_1_1, {"babi_v1.1_en": long})
+    long = babi_files(stories=3, length=21)
+    write_babi(root / "raw" / RELEASE_1_1, {"babi_v1.1_en": long})
     train, val = (
         BAbI(root, "train", val_fraction=0.3),
         BAbI(root, "val", None, val_fraction=0.3),
@@ -176,7 +145,7 @@ def test_validation_stories_are_apart_and_the_same_jointly(root):
 
 def test_a_test_answer_unseen_in_training_is_class_0(root):
     extra = "1 Mary went to the moon.\n2 Where is Mary?\tmoon,garden\t1\n"
-    write_archive(root / "raw" / RELEASE_1_1, {"babi_v1.1_en": files(extra)})
+    write_babi(root / "raw" / RELEASE_1_1, {"babi_v1.1_en": babi_files(extra)})
     dataset = BAbI(root, "test", tasks=[4])
     assert dataset.ANSWERS[0] == "<unk>"
     assert dataset._data.y.tolist().count(0) == 1
@@ -187,16 +156,19 @@ def test_a_test_answer_unseen_in_training_is_class_0(root):
 
 
 def test_an_answer_of_several_words_is_one_class(root):
-    content = files()
+    content = babi_files()
     for name in content:
         content[name] = content[name].replace("\tgarden\t", "\tn,w\t")
-    write_archive(root / "raw" / RELEASE_1_1, {"babi_v1.1_en": content})
+    write_babi(root / "raw" / RELEASE_1_1, {"babi_v1.1_en": content})
     assert set(BAbI(root).ANSWERS) == {"<unk>", "n,w", "hallway", "office"}
 
 
 def test_the_canonical_archive_comes_first_and_has_10k(root):
-    large = {"tasks_1-20_v1-2/en": files(), "tasks_1-20_v1-2/en-10k": files(stories=20)}
-    write_archive(root / "raw" / RELEASE_1_2, large)
+    large = {
+        "tasks_1-20_v1-2/en": babi_files(),
+        "tasks_1-20_v1-2/en-10k": babi_files(stories=20),
+    }
+    write_babi(root / "raw" / RELEASE_1_2, large)
     assert BAbI(root).release == "1.2"
     assert len(BAbI(root, version="10k")) == 2 * len(BAbI(root, version="1k"))
 
@@ -213,7 +185,7 @@ def test_the_archive_is_fetched_only_where_it_is_needed(tmp_path, monkeypatch):
 
     def fetch(url, path, sha256):
         fetched.append((url, sha256))
-        write_archive(Path(path), {"tasks_1-20_v1-2/en": files()})
+        write_babi(Path(path), {"tasks_1-20_v1-2/en": babi_files()})
 
     monkeypatch.setattr(downloads, "fetch_raw", fetch)
     BAbI(tmp_path, "test")
@@ -224,75 +196,18 @@ def test_the_archive_is_fetched_only_where_it_is_needed(tmp_path, monkeypatch):
     assert len(fetched) == 1
 
 
-def test_every_argument_is_in_the_file_name(root):
-    variants = [
-        {},
-        {"tasks": [1]},
-        {"tasks": [11]},
-        {"tasks": [1, 11]},
-        {"representation": "words"},
-        {"max_sentences": 2},
-        {"val_fraction": 0.25},
-        {"seed": 1},
-        {"pre_filter": bool},
-    ]
-    names = {BAbI(root, **kwargs).processed_file_names for kwargs in variants}
-    assert len(names) == len(variants)
-    assert len(BAbI(root, tasks=[7, 1])) == len(BAbI(root, tasks=(1, 7)))
-
-
-def test_filter_and_transform_are_applied(root):
-    dataset = BAbI(
-        root,
-        pre_filter=lambda data: data.num_nodes == 2,
-        pre_transform=lambda data: data.update({"first": data.x[:1]}),
-    )
-    assert {data.num_nodes for data in dataset} == {2}
-    assert torch.equal(dataset[5].first[0], dataset[5].x[0])
-    assert dataset.num_answers == 4
-
-
-def test_a_damaged_file_is_made_again(root):
-    dataset = BAbI(root)
-    path = Path(dataset.processed_paths[0])
-    path.write_bytes(path.read_bytes()[:-10])
-    assert torch.equal(BAbI(root)._data.x, dataset._data.x)
-
-
 def test_a_corrupted_line_is_named(root):
-    content = files()
+    content = babi_files()
     name = "qa16_basic-induction_train.txt"
     content[name] = content[name].replace("\tgarden\t1\n", "\tgarden\n", 1)
-    write_archive(root / "raw" / RELEASE_1_1, {"babi_v1.1_en": content})
+    write_babi(root / "raw" / RELEASE_1_1, {"babi_v1.1_en": content})
     with pytest.raises(ValueError, match=rf"babi_v1.1_en/{name}, line \d+: .*2 fields"):
         BAbI(root, tasks=[1])
 
 
-@pytest.mark.parametrize(
-    ("kwargs", "error", "message"),
-    [
-        ({"split": "tset"}, ValueError, "did you mean 'test'"),
-        ({"version": "100k"}, ValueError, "'10k'"),
-        ({"representation": "word"}, ValueError, "'words'"),
-        ({"tasks": []}, ValueError, "one or more tasks"),
-        ({"tasks": [1, 1]}, ValueError, "once each"),
-        ({"tasks": [0]}, ValueError, "from 1 to 20, got 0"),
-        ({"tasks": [21]}, ValueError, "from 1 to 20, got 21"),
-        ({"tasks": 3}, TypeError, "list of integers"),
-        ({"tasks": "12"}, TypeError, "list of integers"),
-        ({"max_sentences": 0}, ValueError, "at least 1"),
-        ({"max_sentences": 2.0}, TypeError, "integer"),
-        ({"val_fraction": 1.0}, ValueError, "at least 0 and below 1"),
-        ({"val_fraction": float("nan")}, ValueError, "below 1"),
-        ({"val_fraction": "0.1"}, TypeError, "a number"),
-        ({"val_fraction": 0, "split": "val"}, ValueError, "above 0"),
-        ({"val_fraction": 0.99}, ValueError, "leaves none"),
-        ({"seed": -1}, ValueError, "at least 0"),
-    ],
-)
-def test_bad_arguments(root, kwargs, error, message):
-    with pytest.raises(error, match=message):
-        BAbI(root, **kwargs)
+def test_too_few_stories_are_an_error(root):
+    with pytest.raises(ValueError, match=r"`val_fraction` .* leaves none"):
+        BAbI(root, val_fraction=0.99)
 
 
 def test_groups_name_the_tasks():
@@ -325,3 +240,180 @@ def test_release_1_1(tmp_path, monkeypatch):
             text = text.replace("\tfootball,apple,milk\t", "\t<unk>\t")
             dataset = BAbI(tmp_path, "test", [task], representation=representation)
             check_questions(dataset, text)
+
+
+STORY = b"""1 Mary moved to the bathroom.
+2 John went to the hallway.
+3 Where is Mary? \tbathroom\t1
+4 Daniel went back to the hallway.
+5 Sandra took the milk.
+6 Where is Daniel? \thallway\t4
+1 The kitchen is north of the garden.
+2 What is north of the garden?\tkitchen\t1
+"""
+
+
+def line(number, content):
+    """The story with one line replaced."""
+    lines = STORY.split(b"\n")
+    lines[number - 1] = content
+    return b"\n".join(lines)
+
+
+def test_a_file():
+    sentences, questions = parse_stories(STORY, "qa1.txt")
+    assert len(sentences) == 5
+    assert sentences[2] == "Daniel went back to the hallway."
+    assert [tuple(question) for question in questions] == [
+        (0, 0, 2, "Where is Mary?", "bathroom", (0,)),
+        (0, 0, 4, "Where is Daniel?", "hallway", (2,)),
+        (1, 4, 5, "What is north of the garden?", "kitchen", (4,)),
+    ]
+
+
+def test_line_ends_do_not_matter():
+    expected = parse_stories(STORY, "qa1.txt")
+    for content in (STORY.strip(), STORY + b"\n\n", STORY.replace(b"\n", b"\r\n")):
+        assert parse_stories(content, "qa1.txt") == expected
+
+
+WORDS = st.lists(st.sampled_from(["mary", "Went", "to", "é"]), min_size=1, max_size=4)
+
+
+@given(
+    st.lists(
+        st.lists(st.tuples(WORDS, st.booleans(), st.integers(0, 9)), max_size=6),
+        max_size=4,
+    )
+)
+def test_what_is_written_is_read(stories):
+    lines, sentences, questions = [], [], []
+    for k, story in enumerate(stories):
+        first, ids = len(sentences), [1]
+        lines.append("1 A story.")
+        sentences.append("A story.")
+        for number, (text, asked, fact) in enumerate(story, 2):
+            if asked:
+                row = fact % len(ids)
+                question = " ".join(text) + "?"
+                lines.append(f"{number} {question} \tn,w\t{ids[row]}")
+                span = (first, len(sentences))
+                questions.append((k, *span, question, "n,w", (first + row,)))
+            else:
+                ids.append(number)
+                sentences.append(" ".join(text) + ".")
+                lines.append(f"{number} {sentences[-1]}")
+    lines = lines or ["1 A story."]
+    found = parse_stories("\n".join(lines).encode(), "file")
+    assert found.sentences == (sentences or ["A story."])
+    assert [tuple(question) for question in found.questions] == questions
+
+
+@pytest.mark.parametrize(
+    ("number", "content", "message"),
+    [
+        (1, b"Mary moved to the bathroom.", "expected a line number"),
+        (1, b"", "expected a line number"),
+        (1, "\u00b2 Mary moved.".encode(), "expected a line number"),
+        (2, b"-2 John went to the hallway.", "expected a line number"),
+        (1, b"2 Mary moved to the bathroom.", "expected number 1"),
+        (4, b"3 Daniel went back to the hallway.", "one above 3, got 3"),
+        (5, b"2 Sandra took the milk.", "one above 4, got 2"),
+        (4, b"0 Daniel went back to the hallway.", "one above 3, got 0"),
+        (2, b"2 ", "expected a sentence"),
+        (2, b"2", "expected a sentence"),
+        (3, b"3 Where is Mary? bathroom 1?", "found no tab"),
+        (3, b"3 Where is Mary?", "found no tab"),
+        (3, b"3 Where is Mary?\tbathroom", "got 2 fields"),
+        (3, b"3 Where is Mary?\tbathroom\t1\t2", "got 4 fields"),
+        (3, b"3 Where is Mary?\t \t1", "the answer is empty"),
+        (3, b"3 \tbathroom\t1", "the question is empty"),
+        (3, b"3 Where is Mary?\tbathroom\tone", "facts, got 'one'"),
+        (3, b"3 Where is Mary?\tbathroom\t5", "facts, got '5'"),
+        # The third line is a question, the line of another story is not of this one.
+        (6, b"6 Where is Daniel?\thallway\t4 3", "facts, got '3'"),
+        (8, b"2 What is north?\tkitchen\t4", "facts, got '4'"),
+        (7, b"1 What is north?\tkitchen\t", "expected a sentence before"),
+        (2, b"2 John \xff went.", "expected UTF-8"),
+    ],
+)
+def test_a_wrong_line_is_named(number, content, message):
+    with pytest.raises(ValueError, match=message) as raised:
+        parse_stories(line(number, content), "en/qa1_train.txt")
+    assert str(raised.value).startswith(f"en/qa1_train.txt, line {number}: ")
+
+
+def test_an_empty_file_is_an_error():
+    with pytest.raises(ValueError, match=r"qa1.txt, line 1: .*line number"):
+        parse_stories(b"", "qa1.txt")
+
+
+def write_members(path, members):
+    with tarfile.open(path, "w:gz") as archive:
+        for name, content in members.items():
+            info = tarfile.TarInfo(name)
+            if content is None:
+                info.type, info.linkname = tarfile.SYMTYPE, "/etc/hostname"
+                archive.addfile(info)
+            else:
+                info.size = len(content)
+                archive.addfile(info, io.BytesIO(content))
+    return path
+
+
+def members(prefix="en"):
+    return {
+        f"{prefix}/qa{task}_{name}_{split}.txt": STORY
+        for task, name in enumerate(TASKS, 1)
+        for split in ("train", "test")
+    }
+
+
+def test_an_archive(tmp_path):
+    others = {
+        "../outside.txt": b"x",
+        "hn/qa1_single-supporting-fact_train.txt": b"x",
+        "en/qa1.txt": b"x",
+    }
+    path = write_members(tmp_path / "babi.tar.gz", others | members("./en"))
+    files = read_archive(path, "en")
+    assert sorted(files) == [(t, s) for t in range(1, 21) for s in ("test", "train")]
+    assert files[7, "test"] == parse_stories(STORY, "")
+    assert [file.name for file in tmp_path.iterdir()] == ["babi.tar.gz"]
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("en/qa3_three-supporting-facts_test.txt", None, "no text file"),
+        (
+            "en/qa3_three-supporting-facts_test.txt",
+            STORY.replace(b"\tkitchen", b" kitchen"),
+            "en/qa3_three-supporting-facts_test.txt, line 8: .*got 2 fields",
+        ),
+    ],
+)
+def test_a_wrong_member_is_named(tmp_path, name, content, message):
+    path = write_members(tmp_path / "babi.tar.gz", members() | {name: content})
+    with pytest.raises(ValueError, match=message):
+        read_archive(path, "en")
+
+
+def test_a_missing_member_is_named(tmp_path):
+    kept = members()
+    del kept["en/qa20_agents-motivations_test.txt"]
+    path = write_members(tmp_path / "babi.tar.gz", kept)
+    with pytest.raises(ValueError, match=r"qa20_agents-motivations_test.txt' \(1 of"):
+        read_archive(path, "en")
+
+
+def test_a_damaged_archive_is_an_error(tmp_path):
+    path = write_members(tmp_path / "babi.tar.gz", members())
+    content = path.read_bytes()
+    # Cut short, changed inside, and another file altogether.
+    middle = len(content) // 2
+    changed = content[:middle] + b"\xff" * 50 + content[middle + 50 :]
+    for damaged in (content[:-200], content[:middle], changed, b"<html>"):
+        path.write_bytes(damaged)
+        with pytest.raises(ValueError, match=r"babi.tar.gz' to be a complete"):
+            read_archive(path, "en")

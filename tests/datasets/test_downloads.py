@@ -1,10 +1,10 @@
-"""Downloads from a server of this machine that breaks in every way."""
-
+import gzip
 import hashlib
 import multiprocessing
 import random
 import threading
 import time
+import zipfile
 from collections.abc import Iterator
 from contextlib import suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -14,7 +14,74 @@ from typing import Any
 import pytest
 
 from pyg_relational.datasets import downloads
-from pyg_relational.datasets.downloads import CHUNK, download, fetch_raw
+from pyg_relational.datasets.downloads import (
+    CHUNK,
+    check_sha256,
+    download,
+    fetch_raw,
+    gunzip,
+    raw_folder,
+    unzip,
+)
+
+
+def archive(path: Path, **members: bytes) -> Path:
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as file:
+        for name, content in members.items():
+            file.writestr(name.replace("__", "/"), content)
+    return path
+
+
+def test_gunzip_is_the_inverse_of_gzip() -> None:
+    assert gunzip(gzip.compress(b"abc") + gzip.compress(b"def"), "a") == b"abcdef"
+    assert gunzip(gzip.compress(b"abc") + b"\0\0", "a") == b"abc"
+    assert gunzip(b"", "a") == b""
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (gzip.compress(b"abc")[:-3], "'a.gz' is damaged .it ends in the middle"),
+        (b"text", "'a.gz' is damaged"),
+        (gzip.compress(b"abc") + b"text", "'a.gz' is damaged"),
+        (gzip.compress(b"\0" * 10**7), "'a.gz' unpacks to more than 1000 bytes"),
+        (gzip.compress(b"\0" * 900) * 2, "'a.gz' unpacks to more than 1000 bytes"),
+    ],
+)
+def test_gunzip_refuses(content: bytes, message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        gunzip(content, "a.gz", 1000)
+
+
+def test_unzip_writes_what_was_packed(tmp_path: Path) -> None:
+    unzip(archive(tmp_path / "a.zip", top__a=b"1", top__sub__b=b"2"), tmp_path / "out")
+    assert (tmp_path / "out" / "top" / "a").read_bytes() == b"1"
+    assert (tmp_path / "out" / "top" / "sub" / "b").read_bytes() == b"2"
+
+
+@pytest.mark.parametrize("name", ["../a", "a/../../b", "/a", "c:/a", "..\\a"])
+def test_unzip_stays_in_its_folder(tmp_path: Path, name: str) -> None:
+    path = archive(tmp_path / "a.zip", **{"fine": b"1", name: b"2"})
+    with pytest.raises(ValueError, match="which leads out of the archive"):
+        unzip(path, tmp_path / "deep" / "out")
+    assert [x.name for x in tmp_path.iterdir()] == ["a.zip"]
+
+
+def test_unzip_makes_no_links(tmp_path: Path) -> None:
+    info = zipfile.ZipInfo("link")
+    info.external_attr = 0o120777 << 16
+    with zipfile.ZipFile(tmp_path / "a.zip", "w") as file:
+        file.writestr(info, "/etc/passwd")
+    with pytest.raises(ValueError, match="'link', which leads out of the archive"):
+        unzip(tmp_path / "a.zip", tmp_path / "out")
+
+
+def test_unzip_has_a_limit(tmp_path: Path) -> None:
+    path = archive(tmp_path / "a.zip", a=b"\0" * 600, b=b"\0" * 600)
+    with pytest.raises(ValueError, match="unpacks to 1200 bytes, more than 1000"):
+        unzip(path, tmp_path / "out", 1000)
+    assert not (tmp_path / "out").exists()
+
 
 CONTENT = bytes(range(256)) * 40
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
@@ -299,3 +366,56 @@ def test_killed_at_any_moment(server: Any, tmp_path: Path) -> None:
     assert kills >= 5
     assert continued
     print(f"\ndownloads: {kills} kills, {len(continued)} continued, all equal")
+
+
+TEXT = b"some data"
+TEXT_SHA256 = hashlib.sha256(TEXT).hexdigest()
+
+
+def source(tmp_path):
+    path = tmp_path / "source.txt"
+    path.write_bytes(TEXT)
+    return path.as_uri()
+
+
+def test_folder(tmp_path, monkeypatch):
+    monkeypatch.delenv("PYG_RELATIONAL_DATA", raising=False)
+    own = str(tmp_path / "root" / "raw")
+    assert raw_folder(str(tmp_path / "root"), "a.txt", "sub") == own
+    monkeypatch.setenv("PYG_RELATIONAL_DATA", str(tmp_path / "shared"))
+    assert raw_folder(str(tmp_path / "root"), "a.txt", "sub") == own
+    shared = tmp_path / "shared" / "sub"
+    shared.mkdir(parents=True)
+    (shared / "a.txt").touch()
+    assert raw_folder(str(tmp_path / "root"), "a.txt", "sub") == str(shared)
+    assert raw_folder(str(tmp_path / "root"), "b.txt", "sub") == own
+
+
+def test_fetched_file_is_whole(tmp_path):
+    path = fetch_raw(source(tmp_path), tmp_path / "raw" / "a.txt", TEXT_SHA256)
+    assert path.read_bytes() == TEXT
+    assert [p.name for p in path.parent.iterdir()] == ["a.txt"]
+
+
+def test_wrong_checksum_leaves_no_file(tmp_path):
+    with pytest.raises(
+        ValueError, match=f"source.txt' to have.*{'0' * 64}, got {TEXT_SHA256}"
+    ):
+        fetch_raw(source(tmp_path), tmp_path / "raw" / "a.txt", "0" * 64)
+    assert list((tmp_path / "raw").iterdir()) == []
+
+
+def test_missing_source_says_where_to_put_the_file(tmp_path):
+    url = Path(tmp_path, "absent.txt").as_uri()
+    with pytest.raises(OSError, match=r"absent.txt to '.*raw/a.txt'.*by hand") as info:
+        fetch_raw(url, tmp_path / "raw" / "a.txt")
+    assert "PYG_RELATIONAL_DATA" in str(info.value)
+
+
+def test_check(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_bytes(TEXT)
+    check_sha256(path, TEXT_SHA256)
+    path.write_bytes(TEXT[:-1])
+    with pytest.raises(ValueError, match=r"a.txt' to have the SHA-256.*fetch it again"):
+        check_sha256(path, TEXT_SHA256)

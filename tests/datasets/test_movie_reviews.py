@@ -1,4 +1,3 @@
-import csv
 from collections import Counter
 from importlib.util import find_spec
 
@@ -16,26 +15,14 @@ from pyg_relational.datasets.movie_reviews import (
 )
 from pyg_relational.datasets.vocabulary import UNKNOWN, Vocabulary
 from pyg_relational.train.recipe import load_recipe
+from tests.datasets.small_files import OTHER_REVIEWS, REVIEWS, write_reviews
 
 SPLITS = ("train", "val", "test")
-# 30 texts of each label, of 3 to 7 words; the first word tells label and number.
-ROWS = [
-    (f"film{label}{i:02} {'very ' * (i % 5)}{word} .", label, "rotten_tomatoes")
-    for label, word in (("0", "bad"), ("1", "good"))
-    for i in range(30)
-]
-OTHER = [("Long<br /><br />review, don't!", "1", "imdb")] * 3
-
-
-def write(path, rows=(*ROWS, *OTHER), columns=("text", "label", "source")):
-    with path.open("w", newline="", encoding="utf-8") as file:
-        csv.writer(file).writerows([columns, *rows])
-    return str(path)
 
 
 @pytest.fixture
 def build(tmp_path):
-    path = write(tmp_path / "reviews.csv")
+    path = write_reviews(tmp_path / "reviews.csv")
 
     def make(split="train", **kwargs):
         return MovieReviews(str(tmp_path), split, **({"path": path} | kwargs))
@@ -82,16 +69,9 @@ def test_the_seed_alone_decides_the_split(build, tmp_path):
     assert not torch.equal(first._data.x, build(seed=1)._data.x)
 
 
-def test_second_use_reads_the_stored_file(build, monkeypatch):
-    first = build(min_count=1)
-    monkeypatch.setattr(MovieReviews, "generate", lambda self: pytest.fail("again"))
-    second = build(min_count=1)
-    assert words(first) == words(second)
-
-
 def test_another_content_of_the_file_is_read(build, tmp_path):
     first = build()
-    write(tmp_path / "reviews.csv", ROWS[:20] + ROWS[30:50])
+    write_reviews(tmp_path / "reviews.csv", REVIEWS[:20] + REVIEWS[30:50])
     assert len(first) == 48
     assert len(build()) == 32
 
@@ -142,69 +122,35 @@ def test_batches_are_ragged(build):
     assert batch.y.tolist() == [sample.y.item() for sample in dataset[:3]]
 
 
-def test_every_argument_that_changes_the_content_has_its_own_file(build):
-    variants = [
-        {},
-        {"split": "val"},
-        {"min_count": 1},
-        {"max_length": 4},
-        {"seed": 1},
-        {"pre_filter": is_short},
-    ]
-    assert len({build(**kwargs).processed_paths[0] for kwargs in variants}) == 6
-    short = build(pre_filter=is_short)
-    assert 0 < len(short) < 48
-    assert all(is_short(sample) for sample in short)
-
-
-def is_short(sample):
-    return sample.num_nodes < 5
-
-
 @pytest.mark.parametrize(
     ("split", "rows", "message"),
     [
         (
             "train",
-            [*ROWS, ("  ", "1", "rotten_tomatoes")],
-            r"wrong\.csv, row 61: .* the text '  '",
+            [*REVIEWS, ("  ", "1", "rotten_tomatoes")],
+            "row 61: .* the text '  '",
         ),
         (
             "train",
-            [*ROWS, ("a", "2", "rotten_tomatoes")],
-            r"wrong\.csv, row 61: .* the label '2'",
+            [*REVIEWS, ("a", "2", "rotten_tomatoes")],
+            "row 61: .* the label '2'",
         ),
-        ("train", OTHER, "got 0, which leaves none for 'train'"),
-        ("val", ROWS[:3] + ROWS[30:33], "got 6, which leaves none for 'val'"),
+        ("train", OTHER_REVIEWS, "got 0, which leaves none for 'train'"),
+        ("val", REVIEWS[:3] + REVIEWS[30:33], "got 6, which leaves none for 'val'"),
     ],
 )
 def test_wrong_rows_are_named(build, tmp_path, split, rows, message):
-    path = write(tmp_path / "wrong.csv", rows)
+    path = write_reviews(tmp_path / "wrong.csv", rows)
     with pytest.raises(ValueError, match=message):
         build(split, path=path)
 
 
 def test_missing_columns_and_files_are_named(build, tmp_path):
-    path = write(tmp_path / "wrong.csv", columns=("text", "stars", "source"))
-    with pytest.raises(ValueError, match=r"expected the columns .*; label missing"):
+    path = write_reviews(tmp_path / "wrong.csv", columns=("text", "stars", "source"))
+    with pytest.raises(ValueError, match="the columns text, label, source; label"):
         build(path=path)
     with pytest.raises(FileNotFoundError, match=r"nowhere\.csv"):
         build(path=str(tmp_path / "nowhere.csv"))
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "error", "message"),
-    [
-        ({"split": "valid"}, ValueError, "did you mean 'val'"),
-        ({"source": "imbd"}, ValueError, "did you mean 'imdb'"),
-        ({"min_count": 0}, ValueError, "`min_count`"),
-        ({"max_length": 0}, ValueError, "`max_length`"),
-        ({"seed": 0.5}, TypeError, "`seed`"),
-    ],
-)
-def test_wrong_arguments_are_named(build, kwargs, error, message):
-    with pytest.raises(error, match=message):
-        build(**kwargs)
 
 
 def test_a_missing_package_says_what_to_install(build, monkeypatch):
@@ -214,7 +160,7 @@ def test_a_missing_package_says_what_to_install(build, monkeypatch):
 
 
 def test_another_version_of_the_package_is_refused(tmp_path):
-    path = write(tmp_path / "reviews.csv")
+    path = write_reviews(tmp_path / "reviews.csv")
     with pytest.raises(ValueError, match="pass it as `path`"):
         packaged.read_text(path, "0" * 64)
 

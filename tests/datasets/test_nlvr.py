@@ -1,82 +1,48 @@
 import json
+import math
 import os
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 from torch_geometric.loader import DataLoader
 
 from pyg_relational.datasets import NLVR, downloads, nlvr
 from pyg_relational.datasets.nlvr import (
     COLOUR_NAMES,
+    FIXED_WORDS,
+    Item,
+    Statement,
+    parse_statement,
     read_statements,
     sentence_key,
+    sentence_vocabulary,
     sentence_words,
+    split_statements,
+    without_sentences,
 )
+from tests.datasets.small_files import COLOURS, NLVR_FILES, SHAPES, write_nlvr
 
 SPLITS = ("train", "val", "test")
 SHARED = Path(
     os.environ.get("PYG_RELATIONAL_DATA")
     or Path(__file__).resolve().parents[3] / "shared" / "data"
 )
-NUMBERS = ("one", "two", "three", "four", "five")
-SHAPES = ("circle", "square", "triangle")
-COLOURS = ("Yellow", "Black", "#0099ff")
-
-
-def item(k):
-    return {
-        "x_loc": k,
-        "y_loc": 2 * k,
-        "size": 10 * (1 + k % 3),
-        "type": SHAPES[k % 3],
-        "color": COLOURS[k % 2],
-    }
-
-
-def block(k):
-    return {"x_loc": 40, "y_loc": 80 - 21 * k, "size": 20, "type": "square"} | {
-        "color": COLOURS[k % 3]
-    }
-
-
-def documents(start, count, scenes=4):
-    """Sentences, each with four scenes; every other one is about towers."""
-    rows = []
-    for n in range(start, start + count):
-        for m in range(scenes):
-            make = block if n % 2 else item
-            boxes = [[make(k) for k in range(size)] for size in (m, 0, 1 + n % 3)]
-            text = f"There are {NUMBERS[n % 5]} things of kind q{n}."
-            label = "true" if (n + m) % 3 else "false"
-            row = {"sentence": text, "label": label, "identifier": f"{n}-{m}"}
-            rows.append({**row, "structured_rep": boxes})
-    return rows
-
-
-def write(path, rows):
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-
-
-FILES = {
-    # Sentences 0 to 19, 18 to 22, and 12 to 49: some are in several files.
-    "dev": documents(0, 20),
-    "test": documents(18, 5),
-    "train": documents(12, 38),
-}
 
 
 @pytest.fixture
 def root(tmp_path, monkeypatch):
     monkeypatch.delenv("PYG_RELATIONAL_DATA", raising=False)
     for name in ("dev", "test"):
-        write(tmp_path / "raw" / f"{name}.json", FILES[name])
+        write_nlvr(tmp_path / "raw" / f"{name}.json")
     return tmp_path
 
 
 def with_train(root):
-    write(root / "raw" / "train.json", FILES["train"])
+    write_nlvr(root / "raw" / "train.json")
     return root
 
 
@@ -117,11 +83,15 @@ def check(dataset, rows):
 
 
 def test_statements_are_those_of_the_file(root):
-    check(NLVR(root, "test"), FILES["test"])
+    check(NLVR(root, "test"), NLVR_FILES["test"])
     train, val = (NLVR(root, split, min_count=1) for split in SPLITS[:2])
     for dataset in (train, val):
         mine = numbers(dataset)
-        rows = [r for r in FILES["dev"] if int(r["identifier"].split("-")[0]) in mine]
+        rows = [
+            row
+            for row in NLVR_FILES["dev"]
+            if int(row["identifier"].split("-")[0]) in mine
+        ]
         check(dataset, rows)
 
 
@@ -195,7 +165,7 @@ def test_words_are_those_of_training(root):
 
 
 def test_files_may_lie_elsewhere(root, tmp_path, monkeypatch):
-    write(tmp_path / "shared" / "nlvr" / "dev.json", FILES["dev"])
+    write_nlvr(tmp_path / "shared" / "nlvr" / "dev.json")
     (root / "raw" / "dev.json").unlink()
     monkeypatch.setenv("PYG_RELATIONAL_DATA", str(tmp_path / "shared"))
     # One file here, the other there.
@@ -209,7 +179,7 @@ def test_missing_files_are_fetched(tmp_path, monkeypatch):
 
     def fetch(url, path, sha256):
         fetched.append((url, sha256))
-        write(path, FILES[path.stem])
+        write_nlvr(path)
 
     monkeypatch.setattr(downloads, "fetch_raw", fetch)
     NLVR(tmp_path, "test")
@@ -223,38 +193,6 @@ def test_missing_files_are_fetched(tmp_path, monkeypatch):
     assert fetched[2:] == [(f"{nlvr.URL}/train/train.json", None)]
 
 
-def test_every_argument_is_in_the_file_name(root):
-    variants = [
-        {},
-        {"split": "val"},
-        {"representation": "words"},
-        {"min_count": 1},
-        {"val_fraction": 0.25},
-        {"seed": 1},
-        {"pre_filter": bool},
-    ]
-    names = {NLVR(root, **kwargs).processed_file_names for kwargs in variants}
-    names.add(NLVR(with_train(root), train_on="train").processed_file_names)
-    assert len(names) == len(variants) + 1
-
-
-def test_filter_and_transform_are_applied(root):
-    dataset = NLVR(
-        root,
-        pre_filter=lambda data: bool(data.y),
-        pre_transform=lambda data: data.update({"sizes": data.x[:, 2]}),
-    )
-    assert dataset._data.y.all()
-    assert torch.equal(dataset[3].sizes, dataset[3].x[:, 2])
-
-
-def test_a_damaged_file_is_made_again(root):
-    dataset = NLVR(root)
-    path = Path(dataset.processed_paths[0])
-    path.write_bytes(path.read_bytes()[:-10])
-    assert torch.equal(NLVR(root)._data.x, dataset._data.x)
-
-
 def test_a_corrupted_line_is_named(root):
     path = root / "raw" / "dev.json"
     lines = path.read_text().split("\n")
@@ -264,26 +202,10 @@ def test_a_corrupted_line_is_named(root):
         NLVR(root, "test")
 
 
-@pytest.mark.parametrize(
-    ("kwargs", "error", "message"),
-    [
-        ({"split": "tset"}, ValueError, "did you mean 'test'"),
-        ({"train_on": "trian"}, ValueError, "did you mean 'train'"),
-        ({"representation": "word"}, ValueError, "'words'"),
-        ({"min_count": 0}, ValueError, "at least 1"),
-        ({"min_count": 2.0}, TypeError, "integer"),
-        ({"val_fraction": 0}, ValueError, "above 0 and below 1, got 0"),
-        ({"val_fraction": 1.0}, ValueError, "above 0 and below 1"),
-        ({"val_fraction": float("nan")}, ValueError, "got nan"),
-        ({"val_fraction": "0.1"}, TypeError, "a number"),
-        ({"val_fraction": 0.001}, ValueError, "none for 'val' with `val_fraction`"),
-        ({"val_fraction": 0.999}, ValueError, "none for 'train' with"),
-        ({"seed": -1}, ValueError, "at least 0"),
-    ],
-)
-def test_bad_arguments(root, kwargs, error, message):
-    with pytest.raises(error, match=message):
-        NLVR(root, **kwargs)
+@pytest.mark.parametrize(("fraction", "split"), [(0.001, "val"), (0.999, "train")])
+def test_too_few_sentences_are_an_error(root, fraction, split):
+    with pytest.raises(ValueError, match=f"none for '{split}' with `val_fraction`"):
+        NLVR(root, val_fraction=fraction)
 
 
 @pytest.mark.skipif(
@@ -308,3 +230,200 @@ def test_the_published_files(tmp_path, monkeypatch):
     ]
     assert not keys[0] & keys[1]
     assert not (keys[0] | keys[1]) & keys[2]
+
+
+ITEM = {"x_loc": 3, "y_loc": 80, "size": 20, "type": "square", "color": "Yellow"}
+
+
+def document(**changes):
+    return {
+        "sentence": "There is a tower.",
+        "label": "true",
+        "identifier": "12-3",
+        "directory": "0",
+        "evals": {"r0": "false"},
+        "structured_rep": [[ITEM], [], [ITEM, {**ITEM, "color": "#0099ff"}]],
+        **changes,
+    }
+
+
+def lines(*documents):
+    return "".join(json.dumps(document) + "\n" for document in documents)
+
+
+def test_a_statement():
+    statement = parse_statement(json.dumps(document()))
+    assert statement.sentence == "There is a tower."
+    assert statement.identifier == (12, 3)
+    assert statement.label == 1
+    assert statement.boxes == (
+        (Item(3, 80, 20, 1, 0),),
+        (),
+        (Item(3, 80, 20, 1, 0), Item(3, 80, 20, 1, 2)),
+    )
+    other = parse_statement(json.dumps(document(label="FALSE")))
+    assert other.label == 0
+
+
+def test_files_end_as_they_like(tmp_path):
+    path = tmp_path / "dev.json"
+    for content in (lines(document(), document()), lines(document())[:-1]):
+        path.write_text(content)
+        assert len(read_statements(path)) == content.count('"12-3"')
+    # Another system's line ends.
+    path.write_bytes(lines(document(), document()).replace("\n", "\r\n").encode())
+    assert len(read_statements(path)) == 2
+
+
+def boxed(**changes):
+    return {"structured_rep": [[], [ITEM, {**ITEM, **changes}], []]}
+
+
+@pytest.mark.parametrize(
+    ("line", "message"),
+    [
+        (json.dumps(document())[:-20], "expected a JSON document .* character"),
+        ("", "expected a JSON document"),
+        ("[]", "expected a JSON object"),
+        (document(sentence=7), "'sentence' to be a text, got 7"),
+        (document(sentence="  "), "'sentence' to have words"),
+        (document(identifier=None), "'identifier' to be a text, got None"),
+        (document(identifier="12"), "'identifier' to be like '12-3', got '12'"),
+        (document(label="maybe"), "'label' to be one of false, true, got 'maybe'"),
+        (document(label=True), "'label' to be one of false, true, got True"),
+        (document(structured_rep=[[], []]), "a list of 3 boxes"),
+        (document(structured_rep={}), "a list of 3 boxes"),
+        (document(structured_rep=[[], 1, []]), "box 2 to be a list of objects"),
+        (document(structured_rep=[[], [], [1]]), "box 3: expected an object, got 1"),
+        (document(**boxed(x_loc=-1)), "box 2: expected 'x_loc' .*0 to 100, got -1"),
+        (document(**boxed(y_loc=101)), "'y_loc' .*0 to 100, got 101"),
+        (document(**boxed(size=math.nan)), "'size' .*got nan"),
+        (document(**boxed(size="20")), "'size' to be a number .*got '20'"),
+        (document(**boxed(size=True)), "'size' to be a number .*got True"),
+        (
+            document(**boxed(type="cube")),
+            "'type' .*circle, square, triangle.*'cube'",
+        ),
+        (document(**boxed(color="red")), "'color' .*yellow, black, #0099ff.*'red'"),
+    ],
+)
+def test_a_wrong_line_is_named(tmp_path, line, message):
+    text = line if isinstance(line, str) else json.dumps(line)
+    path = tmp_path / "dev.json"
+    path.write_text(lines(document()) + text + "\n" + lines(document()))
+    with pytest.raises(ValueError, match=f"^dev.json, line 2: .*{message}"):
+        read_statements(path)
+
+
+@pytest.mark.parametrize("name", ["sentence", "label", "identifier", "structured_rep"])
+def test_a_missing_field_is_named(name):
+    content = document()
+    del content[name]
+    with pytest.raises(ValueError, match=f"'{name}' is missing"):
+        parse_statement(json.dumps(content))
+
+
+def test_a_missing_field_of_an_object_is_named():
+    content = document(structured_rep=[[{"x_loc": 1}], [], []])
+    with pytest.raises(ValueError, match="box 1: 'y_loc' is missing"):
+        parse_statement(json.dumps(content))
+
+
+def test_bytes_that_are_no_text_are_named(tmp_path):
+    path = tmp_path / "test.json"
+    path.write_bytes(lines(document()).encode() + b'{"sentence": "\xff"}\n')
+    with pytest.raises(ValueError, match=r"^test\.json, line 2: "):
+        read_statements(path)
+    path.write_bytes(b"")
+    with pytest.raises(ValueError, match=r"^test\.json, line 1: "):
+        read_statements(path)
+
+
+NOUNS = ("tower", "towers", "block", "Blocks", "box", "circle")
+SENTENCES = st.builds(
+    "There {} {} {} {}{}".format,
+    st.sampled_from(["is", "are"]),
+    st.sampled_from(["a", "the", "2", "two", "3"]),
+    st.sampled_from(["black", "blue"]),
+    st.sampled_from(NOUNS),
+    st.sampled_from(["", ".", " ."]),
+)
+
+
+def statement(sentence, scene=0):
+    return Statement((0, scene), sentence, 1, ((), (), ()))
+
+
+def test_words():
+    said = "There are 2 Blue squeres, and ablue blccks with 10 items."
+    assert sentence_words(said) == [
+        *("there", "are", "two", "blue", "squeres", ",", "and", "a", "blue", "blocks"),
+        *("with", "10", "items", "."),
+    ]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "there is a tower with 3 blocks",
+        "There is the tower with three blocks.",
+        "There is tower, with three block!",
+    ],
+)
+def test_near_duplicates(other):
+    assert sentence_key(other) == sentence_key("There is a tower with three blocks.")
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        "There is a tower with four blocks.",
+        "There is a tower with three black blocks.",
+        "There is with three blocks a tower.",
+    ],
+)
+def test_no_near_duplicates(other):
+    assert sentence_key(other) != sentence_key("There is a tower with three blocks.")
+
+
+def test_short_words_keep_their_s():
+    assert sentence_key("it is as I") == "it is as i"
+
+
+@given(
+    st.lists(SENTENCES, min_size=1, max_size=40),
+    st.floats(0.05, 0.95),
+    st.integers(0, 99),
+)
+@settings(max_examples=60, deadline=None)
+def test_no_sentence_is_in_two_parts(sentences, fraction, seed):
+    statements = [statement(text, i) for i, text in enumerate(sentences)]
+    rng = np.random.default_rng(seed)
+    train, val = split_statements(statements, fraction, rng)
+    assert sorted(train + val) == sorted(statements)
+    keys = [{sentence_key(s.sentence) for s in part} for part in (train, val)]
+    assert not keys[0] & keys[1]
+    number = len(keys[0] | keys[1])
+    assert len(keys[1]) == round(fraction * number)
+    again = split_statements(statements[::-1], fraction, np.random.default_rng(seed))
+    assert sorted(again[1]) == sorted(val)
+
+
+@given(st.lists(SENTENCES, max_size=20), st.lists(SENTENCES, max_size=20))
+@settings(max_examples=60, deadline=None)
+def test_what_others_say_is_left_out(sentences, others):
+    statements = [statement(text, i) for i, text in enumerate(sentences)]
+    kept = without_sentences(statements, map(statement, others))
+    known = {sentence_key(text) for text in others}
+    for said in statements:
+        assert (said in kept) == (sentence_key(said.sentence) not in known)
+
+
+def test_vocabulary():
+    said = ["a tower of blue blocks", "a tower tower over it", "it is red"]
+    statements = [statement(text, i) for text in said for i in range(4)]
+    vocabulary = sentence_vocabulary(statements, 2)
+    # Words are counted once a sentence; those that are looked for come first.
+    assert vocabulary.tokens == ("<unk>", *FIXED_WORDS, "a", "it", "tower")
+    every = sentence_vocabulary(statements, 1).tokens
+    assert set(every) == {"<unk>", *FIXED_WORDS, *" ".join(said).split()}

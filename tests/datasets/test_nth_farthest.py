@@ -102,13 +102,6 @@ def test_batches(tmp_path):
     assert torch.allclose(batch.edge_attr[:, 0], distance, atol=1e-5)
 
 
-def test_samples_depend_on_the_seed_and_the_own_size_only(tmp_path):
-    first = build(tmp_path / "a")
-    second = build(tmp_path / "b", num_val=9, num_test=9)
-    assert torch.equal(first._data.x, second._data.x)
-    assert not torch.equal(first._data.x, build(tmp_path / "b", seed=1)._data.x)
-
-
 def test_splits_share_no_sample(tmp_path):
     same = dict.fromkeys(SIZES, 50)
     vectors = [
@@ -116,49 +109,6 @@ def test_splits_share_no_sample(tmp_path):
     ]
     rows = {tuple(row) for split in vectors for row in split.tolist()}
     assert len(rows) == 3 * 50 * 8
-
-
-def test_second_use_reads_the_same_samples(tmp_path, monkeypatch):
-    first = build(tmp_path)
-    monkeypatch.setattr(NthFarthest, "generate", lambda self: pytest.fail("again"))
-    assert torch.equal(build(tmp_path)[7].x, first[7].x)
-
-
-def test_every_argument_that_changes_the_content_has_its_own_file(tmp_path):
-    variants = [
-        {},
-        {"split": "val"},
-        {"split": "test"},
-        {"num_train": 41},
-        {"split": "val", "num_val": 31},
-        {"split": "test", "num_test": 21},
-        {"num_vectors": 5},
-        {"dim": 3},
-        {"distance": True},
-        {"seed": 1},
-        {"pre_filter": bool},
-    ]
-    paths = {build(tmp_path, **variant).processed_paths[0] for variant in variants}
-    assert len(paths) == len(variants)
-
-
-@pytest.mark.parametrize(
-    ("kwargs", "error", "message"),
-    [
-        ({"split": "valid"}, ValueError, "Unknown split 'valid'; did you mean 'val'"),
-        ({"num_train": 0}, ValueError, "`num_train` to be at least 1, got 0"),
-        ({"num_vectors": 1}, ValueError, "`num_vectors` to be from 2 to 8, got 1"),
-        ({"num_vectors": 9}, ValueError, "`num_vectors` to be from 2 to 8, got 9"),
-        ({"dim": 0}, ValueError, "`dim` to be at least 1"),
-        ({"seed": -1}, ValueError, "`seed` to be at least 0"),
-        ({"distance": 1}, TypeError, "`distance` to be a bool, got 1"),
-        ({"dim": 2.0}, TypeError, "`dim` to be an integer"),
-    ],
-)
-def test_wrong_arguments_leave_no_folder(tmp_path, kwargs, error, message):
-    with pytest.raises(error, match=message):
-        build(tmp_path / "root", **kwargs)
-    assert not (tmp_path / "root").exists()
 
 
 def test_what_the_trainer_reads():

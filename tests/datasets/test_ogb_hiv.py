@@ -6,8 +6,15 @@ from pathlib import Path
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pyg_relational.datasets import MolHIV, ogb_hiv
+from pyg_relational.datasets.ogb_hiv import (
+    graphs_from_smiles,
+    parse_leniently,
+    scaffold_split,
+)
 
 pytest.importorskip("rdkit")
 pytest.importorskip("ogb")
@@ -127,3 +134,114 @@ def test_the_real_molecules(tmp_path, monkeypatch):
     # 25.5 atoms and 27.5 bonds a molecule, as OGB says.
     assert data._data.x.size(0) == 1_049_163
     assert data._data.edge_index.size(1) == 2_259_376
+
+
+SMILES = [
+    "C",
+    "CCO",
+    "[Na+].[Cl-]",
+    "c1ccncc1",
+    "F/C=C/F",
+    "N[C@@H](C)C(=O)O",
+    "[13CH4]",
+    "O=S(=O)(O)O",
+    "[O-][N+](=O)c1ccccc1",
+    "C[Si](C)(C)C#C",
+]
+
+
+@given(st.lists(st.sampled_from(SMILES), min_size=1, max_size=6))
+@settings(max_examples=20, deadline=None)
+def test_graphs_are_those_of_the_official_function(smiles):
+    from ogb.utils.mol import smiles2graph
+
+    rows, counts, lenient = graphs_from_smiles(smiles)
+    assert lenient == []
+    starts = {key: [0, *count.cumsum(0).tolist()] for key, count in counts.items()}
+    for number, text in enumerate(smiles):
+        official = smiles2graph(text)
+        for ours, theirs in (("x", "node_feat"), ("edge_attr", "edge_feat")):
+            part = rows[ours][starts[ours][number] : starts[ours][number + 1]]
+            assert part.tolist() == official[theirs].tolist()
+        begin, end = starts["edge_index"][number : number + 2]
+        part = rows["edge_index"][:, begin:end]
+        assert part.tolist() == official["edge_index"].tolist()
+
+
+def test_an_unknown_valence_is_kept_and_reported():
+    with pytest.warns(UserWarning, match=r"1 of 3 molecules do not .* rows 1"):
+        rows, counts, lenient = graphs_from_smiles(["CO", "F[Cl](F)(F)(F)F", "C"])
+    assert lenient == [1]
+    assert counts["x"].tolist() == [2, 6, 1]
+    assert counts["edge_index"].tolist() == [2, 10, 0]
+    # Atomic number - 1, and neighbours.
+    assert rows["x"][2:8, 0].tolist() == [8, 16, 8, 8, 8, 8]
+    assert rows["x"][2:8, 2].tolist() == [1, 5, 1, 1, 1, 1]
+    assert rows["edge_index"][:, 2:].min() == 0
+    assert rows["edge_index"][:, 2:].max() == 5
+
+
+def test_what_is_no_molecule_is_an_error_that_names_its_row():
+    with pytest.raises(ValueError, match=r"row 1 of `smiles` to be a molecule, got 'x"):
+        graphs_from_smiles(["C", "xyz"])
+
+
+def test_other_errors_than_valences_are_not_let_through():
+    # Five carbons cannot be aromatic.
+    assert parse_leniently("c1cccc1") is None
+
+
+def test_features_are_of_the_official_type():
+    rows, *_ = graphs_from_smiles(["CO"])
+    assert {key: value.dtype for key, value in rows.items()} == dict.fromkeys(
+        ("x", "edge_index", "edge_attr"), torch.long
+    )
+
+
+BENZENES = ["c1ccccc1" + "C" * n for n in range(6)]
+PYRIDINES = ["c1ccncc1" + "C" * n for n in range(2)]
+
+
+def parts(smiles):
+    return {name: index.tolist() for name, index in scaffold_split(smiles).items()}
+
+
+def test_groups_fill_the_parts_from_the_largest_on():
+    # Ten molecules: benzenes (6), pyridines (2), two scaffolds of one molecule.
+    smiles = ["C1CC1", *PYRIDINES, *BENZENES, "C1CCC1"]
+    assert parts(smiles) == {
+        "train": [1, 2, 3, 4, 5, 6, 7, 8],
+        # Of the groups of one, the last to appear is taken first.
+        "valid": [9],
+        "test": [0],
+    }
+
+
+def test_a_group_goes_where_it_fits():
+    smiles = [*BENZENES, "C1CC1"]
+    # Six of seven are more than 80 %, but not more than 90 %.
+    assert parts(smiles) == {"train": [6], "valid": [0, 1, 2, 3, 4, 5], "test": []}
+    assert parts(BENZENES)["test"] == [0, 1, 2, 3, 4, 5]
+
+
+def test_chirality_tells_scaffolds_apart():
+    one, other = "C1CC[C@@H]2CCCC[C@H]2C1", "C1CC[C@@H]2CCCC[C@@H]2C1"
+    from rdkit.Chem import CanonSmiles
+
+    assert CanonSmiles(one) != CanonSmiles(other)
+    keys = {ogb_hiv._scaffold(text, 0) for text in (one, other)}
+    assert len(keys) == 2
+
+
+def test_molecules_that_do_not_parse_are_kept_and_reported():
+    smiles = [*BENZENES, "CC(C)(C)(C)C", *PYRIDINES, "nonsense"]
+    with pytest.warns(UserWarning, match=r"2 of 10 molecules do not .* rows 6, 9"):
+        split = scaffold_split(smiles)
+    assert torch.cat([*split.values()]).sort().values.tolist() == [*range(10)]
+    # Together they would be as large as the pyridines, and later: taken before them.
+    assert split["train"].tolist() == [0, 1, 2, 3, 4, 5, 7, 8]
+
+
+def test_a_single_text_is_refused():
+    with pytest.raises(TypeError, match="`smiles` to be a list of texts, got 'CCO'"):
+        scaffold_split("CCO")

@@ -12,7 +12,6 @@ from pyg_relational.datasets.physical_systems import (
     PhysicalConnections,
     PhysicalMotion,
     PhysicalSystemCount,
-    PhysicalSystems,
 )
 from pyg_relational.transforms import FrameDifferences
 
@@ -246,16 +245,6 @@ def test_numbers_of_masses_differ(tmp_path, cls):
             assert torch.equal(sample[name], dataset[i][name])
 
 
-@pytest.mark.parametrize("cls", ALL)
-def test_samples_depend_on_the_seed_and_the_own_size_only(tmp_path, cls):
-    first = build(cls, tmp_path / "a")
-    second = build(cls, tmp_path / "b", num_val=9, num_test=9)
-    for name in first[0].to_dict():
-        assert torch.equal(first._data[name], second._data[name])
-    other = build(cls, tmp_path / "b", seed=1)
-    assert not torch.equal(first._data.x_steps, other._data.x_steps)
-
-
 def test_splits_share_no_sample(tmp_path):
     same = dict.fromkeys(SIZES, 20)
     rows = {
@@ -266,91 +255,11 @@ def test_splits_share_no_sample(tmp_path):
     assert len(rows) == 60
 
 
-def test_second_use_reads_the_same_samples(tmp_path, monkeypatch):
-    first = build(PhysicalConnections, tmp_path)
-    monkeypatch.setattr(PhysicalSystems, "generate", lambda self: pytest.fail("again"))
-    assert torch.equal(build(PhysicalConnections, tmp_path)[7].x, first[7].x)
-
-
 def test_walls(tmp_path):
     box = build(PhysicalConnections, tmp_path, box=0.6, num_frames=40)._data.x_steps
     assert box[:, :2].abs().max() <= 0.6
     free = build(PhysicalConnections, tmp_path, box=None, num_frames=40)._data.x_steps
     assert free[:, :2].abs().max() > 1
-
-
-VARIANTS = [
-    {},
-    {"split": "val"},
-    {"split": "test"},
-    {"num_train": 31},
-    {"num_masses": 3},
-    {"num_masses": (3, 6)},
-    {"num_frames": 17},
-    {"frame_time": 0.2},
-    {"seed": 1},
-    {"pre_filter": bool},
-]
-OWN = {
-    PhysicalConnections: [
-        {"force": "charges"},
-        {"layout": "flat"},
-        {"differences": True},
-        {"box": None},
-        {"box": 4.0},
-    ],
-    PhysicalSystemCount: [{"layout": "flat"}, {"differences": True}, {"box": None}],
-    PhysicalMotion: [
-        {"force": "gravity"},
-        {"history": 2},
-        {"horizon": 4},
-        {"centred": False},
-        {"centred": False, "box": 5.0},
-    ],
-}
-
-
-def test_every_argument_that_changes_the_content_has_its_own_file(tmp_path):
-    variants = [(cls, own) for cls in ALL for own in VARIANTS + OWN[cls]]
-    paths = {
-        build(cls, tmp_path, **variant).processed_paths[0] for cls, variant in variants
-    }
-    assert len(paths) == len(variants)
-
-
-@pytest.mark.parametrize(
-    ("cls", "kwargs", "error", "message"),
-    [
-        (ALL[0], {"split": "valid"}, ValueError, "Unknown split .* mean 'val'"),
-        (ALL[0], {"force": "spring"}, ValueError, "did you mean 'springs'"),
-        (ALL[0], {"force": "gravity"}, ValueError, "one of: springs, charges"),
-        (ALL[2], {"force": "magnets"}, ValueError, "springs, charges, gravity"),
-        (ALL[0], {"layout": "flatt"}, ValueError, "layout 'flatt'; did .* 'flat'"),
-        (ALL[1], {"layout": "rows"}, ValueError, "one of: temporal, flat"),
-        (ALL[0], {"num_train": 0}, ValueError, "`num_train` to be at least 1, got 0"),
-        (ALL[1], {"num_masses": 1}, ValueError, "`num_masses` to be from 2 to 20"),
-        (ALL[1], {"num_masses": 21}, ValueError, "`num_masses` to be from 2 to 20"),
-        (ALL[0], {"num_masses": [5, 3]}, ValueError, "from 5 to 20, got 3"),
-        (ALL[0], {"num_masses": [3]}, ValueError, "smallest and the largest"),
-        (ALL[0], {"num_masses": 5.0}, TypeError, "`num_masses` to be an integer"),
-        (ALL[0], {"num_frames": 0}, ValueError, "`num_frames` to be at least 1"),
-        (ALL[0], {"box": -1.0}, ValueError, "`box` to be positive, got -1.0"),
-        (ALL[0], {"box": "5"}, TypeError, "`box` to be a number, got '5'"),
-        (ALL[1], {"frame_time": 0}, ValueError, "`frame_time` to be positive, got 0"),
-        (ALL[1], {"frame_time": float("nan")}, ValueError, "positive, got nan"),
-        (ALL[0], {"differences": 1}, TypeError, "`differences` to be a bool, got 1"),
-        (ALL[2], {"centred": 1}, TypeError, "`centred` to be a bool, got 1"),
-        (ALL[2], {"box": 5.0}, ValueError, "`box` to be None with `centred`"),
-        (ALL[2], {"history": 0}, ValueError, "`history` to be at least 1"),
-        (ALL[2], {"horizon": 0}, ValueError, "`horizon` to be at least 1"),
-        (ALL[2], {"num_frames": 8}, ValueError, "`num_frames` to be at least 9"),
-        (ALL[0], {"seed": -1}, ValueError, "`seed` to be at least 0"),
-    ],
-)
-def test_wrong_arguments_leave_no_folder(tmp_path, cls, kwargs, error, message):
-    with pytest.raises(error, match=message):
-        build(cls, tmp_path / "root", **kwargs)
-    assert not (tmp_path / "root").exists()
 
 
 def test_what_the_trainer_reads(tmp_path):

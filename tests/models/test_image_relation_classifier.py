@@ -16,11 +16,11 @@ def tiny_encoder(frozen):
 def test_features_and_images_give_the_same_answer():
     torch.manual_seed(0)
     encoder = tiny_encoder(frozen=True)
-    model = ImageRelationClassifier(16, encoder=encoder).eval()
+    model = ImageRelationClassifier(16, 5, encoder=encoder).eval()
     image = torch.randint(0, 256, (3, 1, 6, 6), dtype=torch.uint8)
     out = model(image, PAIRS)
     assert out.shape == (3, 5)
-    head = ImageRelationClassifier(16).eval()
+    head = ImageRelationClassifier(16, 5).eval()
     head.load_state_dict(model.state_dict(), strict=False)
     torch.testing.assert_close(head(encoder(image), PAIRS), out)
 
@@ -34,7 +34,7 @@ def test_the_direction_counts_unless_only_the_difference_is_known():
         ({"interactions": []}, True),
         ({"interactions": ["difference"], "ends": False}, False),
     ):
-        model = ImageRelationClassifier(6, **options)
+        model = ImageRelationClassifier(6, 5, **options)
         same = torch.allclose(model(x, PAIRS), model(x, PAIRS.flip(0)))
         assert same is not knows
 
@@ -42,7 +42,7 @@ def test_the_direction_counts_unless_only_the_difference_is_known():
 @pytest.mark.parametrize("frozen", [True, False])
 def test_training_moves_the_encoder_only_where_it_is_fine_tuned(frozen):
     torch.manual_seed(0)
-    model = ImageRelationClassifier(16, encoder=tiny_encoder(frozen)).train()
+    model = ImageRelationClassifier(16, 5, encoder=tiny_encoder(frozen)).train()
     before = {name: value.clone() for name, value in model.state_dict().items()}
     optimizer = torch.optim.Adam(p for p in model.parameters() if p.requires_grad)
     out = model(torch.rand(3, 3, 6, 6), PAIRS)
@@ -54,7 +54,7 @@ def test_training_moves_the_encoder_only_where_it_is_fine_tuned(frozen):
 
 
 def test_reset_leaves_the_encoder():
-    model = ImageRelationClassifier(16, encoder=tiny_encoder(frozen=False))
+    model = ImageRelationClassifier(16, 5, encoder=tiny_encoder(frozen=False))
     before = {name: value.clone() for name, value in model.state_dict().items()}
     model.reset_parameters()
     for name, value in model.state_dict().items():
@@ -63,18 +63,18 @@ def test_reset_leaves_the_encoder():
 
 
 def test_a_head_for_another_encoder_is_refused():
-    message = "'in_channels' is 12, but the encoder's features have width 16"
+    message = "'encoder' gives rows of width 16, .*'in_channels=12'"
     with pytest.raises(ValueError, match=message):
-        ImageRelationClassifier(12, encoder=tiny_encoder(frozen=True))
-    model = ImageRelationClassifier(12)
+        ImageRelationClassifier(12, 5, encoder=tiny_encoder(frozen=True))
+    model = ImageRelationClassifier(12, 5)
     with pytest.raises(ValueError, match=r"'x' must have 12 features per row"):
         model(torch.zeros(3, 16), PAIRS)
 
 
 def test_bad_input_is_named():
     with pytest.raises(ValueError, match="'interactions' must name one or more"):
-        ImageRelationClassifier(6, interactions=[], ends=False)
+        ImageRelationClassifier(6, 5, interactions=[], ends=False)
     with pytest.raises(ValueError, match="'interactions' must be a list of"):
-        ImageRelationClassifier(6, interactions=["sum"])
+        ImageRelationClassifier(6, 5, interactions=["sum"])
     with pytest.raises(ValueError, match="'edge_label_index' is missing"):
-        ImageRelationClassifier(6)(torch.zeros(3, 6))
+        ImageRelationClassifier(6, 5)(torch.zeros(3, 6))

@@ -1,5 +1,8 @@
+import math
+
 import pytest
 import torch
+from textbook import composition
 from torch import nn
 
 from pyg_relational.models import GraphAttentionNetwork, RelationCompositionNetwork
@@ -237,3 +240,18 @@ def test_bad_input_of_a_graph_attention_network_is_refused():
         model(x, edge_index, edge_label_index=asked)
     with pytest.raises(ValueError, match="'edge_attr' must have one row for each"):
         model(x, edge_index, edge_attr[1:], asked)
+
+
+def test_the_pairs_asked_for_are_composed() -> None:
+    """Else the contract would say little."""
+    part = composition.PARTS["RelationCompositionNetwork"]
+    data, model = part.batch((4, 1, 3)), part.module()
+    out, given = composition.run_composition(model, data), data.edge_index.t().tolist()
+    known = out.amax(dim=1) > math.log(1e-6)
+    pairs = composition.asked(data).t().tolist()
+    composed = {
+        tuple(pair)
+        for pair, row in zip(pairs, known.tolist(), strict=True)
+        if row and pair not in given and pair[0] != pair[1]
+    }
+    assert len(composed) >= 3

@@ -16,7 +16,7 @@ class Letters(nn.Module):
 
 def model(**kwargs):
     torch.manual_seed(0)
-    return SentenceRelationClassifier(4, relation_channels=[6], **kwargs)
+    return SentenceRelationClassifier(4, 3, relation_channels=[6], **kwargs)
 
 
 def naive(module, u, v):
@@ -65,11 +65,11 @@ def test_bad_input():
 
 
 def test_an_encoder_of_another_width_does_not_fit_the_head():
-    message = "'encoder' gives sentences of width 4, .*'in_channels=384'; pass 'in_chan"
+    message = "'encoder' gives rows of width 4, .*'in_channels=384'; pass 'in_chan"
     with pytest.raises(ValueError, match=message):
-        SentenceRelationClassifier(encoder=Letters())
+        SentenceRelationClassifier(384, 3, encoder=Letters())
     # Rows that another encoder made, given to a saved head.
-    head = SentenceRelationClassifier()
-    head.load_state_dict(SentenceRelationClassifier().state_dict())
+    head = SentenceRelationClassifier(384, 3)
+    head.load_state_dict(SentenceRelationClassifier(384, 3).state_dict())
     with pytest.raises(ValueError, match=r"must have 384 features .*shape \[2, 4\]"):
         head(torch.ones(2, 4))

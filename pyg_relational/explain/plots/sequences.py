@@ -167,13 +167,7 @@ def plot_steps(
         steps (list of list of str, optional): What each step of each sequence is, such
             as its word; written into the cells of up to 30 steps.
             (default: :obj:`None`)
-        title (str, optional): Title of the picture. (default: :obj:`None`)
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: a new figure,
-            outside pyplot)
-        path (str or Path, optional): PNG or SVG file, written whole or not at all.
-            (default: :obj:`None`)
-        value_name (str): Label of the colour bar.
-            (default: :obj:`"attention weight"`)
+        title, ax, path, value_name: As for :func:`plot_frame_attention`.
 
     Returns:
         matplotlib.axes.Axes: The heat map.

@@ -77,26 +77,10 @@ class RelationAggregation(Aggregation):
         u: Tensor | None = None,
         u_batch: Tensor | None = None,
     ) -> Tensor:
-        r"""Runs the forward pass.
-
-        Args:
-            x (torch.Tensor): Objects.
-            index (torch.Tensor, optional): The set of each object, in any
-                order; ascending saves a sort.
-            ptr (torch.Tensor, optional): Set boundaries, instead of :obj:`index`.
-            dim_size (int, optional): The number of sets. (default: :obj:`None`)
-            dim (int): The dimension of objects, the first. (default: :obj:`-2`)
-            max_num_elements (int, optional): Not needed: nothing is padded to the
-                largest set. (default: :obj:`None`)
-            u (torch.Tensor, optional): One row per set or question.
-                (default: :obj:`None`)
-            u_batch (torch.Tensor, optional): The set of each row of :obj:`u`; by
-                default row :math:`s` belongs to set :math:`s`.
-                (default: :obj:`None`)
-            edge_index (torch.Tensor, optional): The pairs; all by default.
-                (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): What each edge is like.
-                (default: :obj:`None`)
+        r"""Runs the forward pass on the rows of :class:`torch_geometric.nn.aggr.\
+        Aggregation`: :obj:`index` may be in any order (ascending saves a sort), and
+        nothing is padded to :obj:`max_num_elements`. For
+        the other arguments see :class:`~pyg_relational.nn.Sets`.
         """
         check_rows_of(x, dim)
         check_edges(edge_index, edge_attr, x, x.size(0))

@@ -52,19 +52,11 @@ class StepAttention(Aggregation):
         max_num_elements: int | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
-        r"""Runs the forward pass.
+        r"""Runs the forward pass on the rows of :class:`torch_geometric.nn.aggr.\
+        Aggregation`: :obj:`index` may be in any order (ascending saves a sort), and
+        nothing is padded to :obj:`max_num_elements`.
 
         Args:
-            x (torch.Tensor): Steps.
-            index (torch.Tensor, optional): The sequence of each step, in any
-                order; ascending saves a sort.
-            ptr (torch.Tensor, optional): Boundaries of the sequences, instead of
-                :obj:`index`.
-            dim_size (int, optional): The number of sequences.
-                (default: :obj:`None`)
-            dim (int): The dimension of steps, the first. (default: :obj:`-2`)
-            max_num_elements (int, optional): Not needed: nothing is padded.
-                (default: :obj:`None`)
             return_attention_weights (bool, optional): If :obj:`True`, also returns
                 the weights. (default: :obj:`None`)
         """

@@ -79,17 +79,10 @@ class GraphRelationConv(MessagePassing):
         batch_size: int | None = None,
         size: Size = None,
     ) -> Tensor:
-        r"""Runs the forward pass; :obj:`edge_index=None` means all pairs.
+        r"""Runs the forward pass; for the other arguments see
+        :class:`~pyg_relational.nn.RelationConv`.
 
         Args:
-            x (torch.Tensor or tuple): Nodes, or sources and targets.
-            edge_index (torch.Tensor or SparseTensor, optional): The edges.
-                (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): What each edge is like.
-                (default: :obj:`None`)
-            batch (torch.Tensor, optional): The graph of each node, ascending, where
-                all pairs are meant. (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
             size (tuple, optional): The numbers of sources and targets.
                 (default: :obj:`None`)
         """

@@ -139,19 +139,10 @@ class RelationAttentionConv(MessagePassing):
         batch_size: int | None = None,
         return_attention_weights: bool | None = None,
     ) -> Any:
-        r"""Runs the forward pass; :obj:`edge_index=None` means all pairs.
+        r"""Runs the forward pass; for the other arguments see
+        :class:`~pyg_relational.nn.RelationConv`.
 
         Args:
-            x (torch.Tensor or tuple): Objects, or sources and targets.
-            edge_index (torch.Tensor or SparseTensor, optional): The pairs.
-                (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): What each edge is like.
-                (default: :obj:`None`)
-            u (torch.Tensor, optional): What all pairs of a graph share.
-                (default: :obj:`None`)
-            batch (torch.Tensor or tuple, optional): The graph of each object,
-                ascending; one graph by default. (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
             return_attention_weights (bool, optional): If :obj:`True`, also returns
                 the edges and their weights, before dropout; all pairs are then listed.
                 (default: :obj:`None`)

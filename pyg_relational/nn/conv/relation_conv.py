@@ -73,20 +73,9 @@ class RelationConv(MessagePassing):
         batch: Tensor | tuple[Tensor, Tensor] | None = None,
         batch_size: int | None = None,
     ) -> Tensor:
-        r"""Runs the forward pass; :obj:`edge_index=None` means all pairs.
-
-        Args:
-            x (torch.Tensor or tuple): Objects, or sources and targets.
-            edge_index (torch.Tensor or SparseTensor, optional): The pairs.
-                (default: :obj:`None`)
-            edge_attr (torch.Tensor, optional): What each edge is like.
-                (default: :obj:`None`)
-            u (torch.Tensor, optional): What all pairs of a graph share.
-                (default: :obj:`None`)
-            batch (torch.Tensor or tuple, optional): The graph of each object,
-                ascending; one graph by default. (default: :obj:`None`)
-            batch_size (int, optional): The number of graphs. (default: :obj:`None`)
-        """
+        r"""Runs the forward pass; for the arguments see
+        :class:`~pyg_relational.nn.Sets`: :obj:`x` and :obj:`batch` may be pairs, of
+        sources and of targets, and :obj:`edge_index` a sparse tensor."""
         x_l, x_r = x if isinstance(x, tuple) else (x, x)
         check_edges(edge_index, edge_attr, x_l)
         batch_l, batch_r = batch if isinstance(batch, tuple) else (batch, batch)

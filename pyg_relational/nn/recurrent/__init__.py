@@ -1,6 +1,10 @@
 """Parts that carry a state along time or over repeated steps."""
 
-from pyg_relational.nn.recurrent.relation_cells import RelationGRUCell, RelationLSTMCell
+from pyg_relational.nn.recurrent.relation_cells import (
+    RelationCell,
+    RelationGRUCell,
+    RelationLSTMCell,
+)
 from pyg_relational.nn.recurrent.relation_composition_cell import (
     RelationCompositionCell,
 )
@@ -13,6 +17,7 @@ from pyg_relational.nn.recurrent.space_time import SpaceTimeEncoder, SpaceTimeLa
 from pyg_relational.nn.recurrent.unroll import Unroll
 
 __all__ = [
+    "RelationCell",
     "RelationCompositionCell",
     "RelationGRUCell",
     "RelationLSTMCell",

@@ -39,9 +39,7 @@ def check_rows(x: Tensor, in_channels: int, like: Tensor) -> None:
     check_features(x, in_channels, "x", like)
 
 
-def check_tensor(
-    state: Tensor, shape: tuple[int, ...], name: str, like: Tensor
-) -> None:
+def check_tensor(state: State, shape: tuple[int, ...], name: str, like: Tensor) -> None:
     r"""Raises an error unless a state is a finite tensor of the right shape, dtype and
     device."""
     if not isinstance(state, Tensor):

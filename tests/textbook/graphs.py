@@ -2,19 +2,15 @@
 
 from functools import partial
 
-import pytest
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.data import Batch, Data
 
 from pyg_relational.models import GraphNetwork, GraphRelationNetwork
 from pyg_relational.nn import GraphNetworkBlock, GraphRelationConv
 from pyg_relational.ops import fully_connected_edges
-from pyg_relational.testing import CHECKS, Part
+from pyg_relational.testing import Part
 from pyg_relational.testing.naive import pair_value
-
-# They go through scatter and segment, which torch-scatter replaces where installed.
-pytestmark = pytest.mark.scatter
 
 
 def edges_of(data: Data) -> list[list[int]]:
@@ -160,81 +156,3 @@ PARTS = {
         compiles=False,
     ),
 }
-
-
-@pytest.mark.parametrize("check", CHECKS)
-@pytest.mark.parametrize("part", PARTS)
-def test_contract(part: str, check: str) -> None:
-    CHECKS[check](PARTS[part])
-
-
-def test_more_steps_go_on_where_fewer_end() -> None:
-    module = GraphNetwork(5, 2, 4, steps=2, edge_dim=2).double()
-    data = EDGES(lambda: module, "node").batch()
-    arguments = (data.x, data.edge_index, data.edge_attr)
-    few = module(*arguments, batch=data.batch)
-    many = module(*arguments, batch=data.batch, steps=4)
-    assert torch.equal(many[:, :2], few)
-
-
-@pytest.mark.parametrize(
-    "build",
-    [
-        lambda: GraphRelationNetwork(5, 2, output="edge"),
-        lambda: GraphNetwork(5, 2, output="pair"),
-    ],
-)
-def test_an_unknown_output_is_refused(build: object) -> None:
-    with pytest.raises(ValueError, match="'output' must be one of"):
-        build()
-
-
-def test_bad_input_is_refused() -> None:
-    x = torch.randn(3, 5)
-    edge_index = torch.tensor([[0, 1], [1, 2]])
-    with pytest.raises(ValueError, match="'num_layers' must be at least 1"):
-        GraphRelationNetwork(5, 2, num_layers=0)
-    with pytest.raises(ValueError, match="'steps' must be at least 1"):
-        GraphNetwork(5, 2, steps=0)
-    conv = GraphRelationConv(5, 4, edge_dim=2)
-    with pytest.raises(ValueError, match="'edge_attr' is missing"):
-        conv(x, edge_index)
-    with pytest.raises(ValueError, match="'edge_attr' must have one row"):
-        conv(x, edge_index, torch.randn(3, 2))
-    with pytest.raises(ValueError, match="'edge_attr' needs 'edge_index'"):
-        conv(x, edge_attr=torch.randn(2, 2))
-    with pytest.raises(ValueError, match="'x' must have 5 features"):
-        conv(x[:, :3], edge_index, torch.randn(2, 2))
-    with pytest.raises(ValueError, match="'edge_index' is missing"):
-        GraphRelationConv((5, 5), 4)((x, x[:2]))
-    with pytest.raises(ValueError, match="'u' must have one row per set"):
-        GraphNetwork(5, 2, u_dim=3)(x, edge_index, u=torch.randn(2, 3))
-
-
-def test_sources_and_targets_may_differ() -> None:
-    conv = GraphRelationConv((3, 5), 4)
-    source, target = torch.randn(6, 3), torch.randn(2, 5)
-    edge_index = torch.tensor([[5, 4, 0], [0, 0, 1]])
-    m = torch.stack([conv.lin(source[5] + source[4]), conv.lin(source[0])])
-    expected = conv.gru(m, conv.lin_root(target))
-    torch.testing.assert_close(conv((source, target), edge_index), expected)
-
-
-def module_names(module: nn.Module) -> list[str]:
-    return [type(part).__name__ for part in module.children()]
-
-
-@pytest.mark.parametrize("aggr", ["mean", "max", "median", "softmax", "lstm"])
-def test_a_block_takes_any_aggregation(aggr: str) -> None:
-    kwargs = {"in_channels": 4, "out_channels": 4} if aggr == "lstm" else {}
-    if kwargs:
-        from torch_geometric.nn import LSTMAggregation
-
-        block = GraphNetworkBlock(5, 4, 6, 2, 3, LSTMAggregation(**kwargs))
-    else:
-        block = GraphNetworkBlock(5, 4, 6, 2, 3, aggr)
-    part = EDGES(lambda: block, "node", u_dim=3)
-    x, e, u = block.double()(
-        *(part.batch()[k] for k in ("x", "edge_index", "edge_attr", "u", "batch"))
-    )
-    assert all(bool(out.isfinite().all()) for out in (x, e, u))

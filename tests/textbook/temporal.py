@@ -2,7 +2,6 @@
 
 from functools import partial
 
-import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
@@ -11,12 +10,10 @@ from pyg_relational.models import SpatioTemporalRelationNetwork
 from pyg_relational.nn import PairReadout
 from pyg_relational.nn.frames import read_frames
 from pyg_relational.nn.recurrent import SpaceTimeEncoder, SpaceTimeLayer
-from pyg_relational.testing import CHECKS, Part
+from pyg_relational.testing import Part
 from pyg_relational.testing.naive import pair_value
 
 FRAMES = 4
-# Renaming needs more than the rows of ``x``: see the tests of the model.
-TEMPORAL_CHECKS = [name for name in CHECKS if name != "permutation"]
 
 
 def graphs(
@@ -314,9 +311,3 @@ PARTS = {
         partial(model, output="forecast", horizon=2, edge_dim=2), "node", make=TIMED
     ),
 }
-
-
-@pytest.mark.parametrize("check", TEMPORAL_CHECKS)
-@pytest.mark.parametrize("part", PARTS)
-def test_contract(part: str, check: str) -> None:
-    CHECKS[check](PARTS[part])

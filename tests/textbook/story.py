@@ -4,7 +4,6 @@ Checks that move, scale or differentiate float rows do not; their counterparts f
 stories are in tests/models/test_story_network.py.
 """
 
-import pytest
 import torch
 from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
@@ -16,13 +15,9 @@ from pyg_relational.models import (
     StoryNetwork,
 )
 from pyg_relational.nn import SentenceEncoder
-from pyg_relational.testing import CHECKS, Part, pair_value
-
-# They go through scatter and segment, which torch-scatter replaces where installed.
-pytestmark = pytest.mark.scatter
+from pyg_relational.testing import Part, pair_value
 
 TOKENS, POSITIONS = 12, 8
-FLOAT_CHECKS = {"permutation", "batch", "no_leak"}
 
 
 def texts(count: int, width: int, generator: torch.Generator) -> Tensor:
@@ -135,9 +130,3 @@ PARTS = {
         make=make_stories,
     ),
 }
-
-
-@pytest.mark.parametrize("check", [name for name in CHECKS if name not in FLOAT_CHECKS])
-@pytest.mark.parametrize("part", PARTS)
-def test_contract(part: str, check: str) -> None:
-    CHECKS[check](PARTS[part])
