@@ -137,9 +137,12 @@ def listed_runs() -> dict[str, list[str]]:
     runs: dict[str, list[str]] = {}
     recipe, seen = "", set()
     text = command("list").stdout.partition("benchmarks:")[0]
-    for line in text.splitlines():
-        if match := re.match(r"  ([a-z][\w-]*): ", line):
+    # A name follows the options of the recipe before; descriptions may go on for lines.
+    starts = True
+    for line in text.splitlines()[1:]:
+        if starts and (match := re.match(r"  ([a-z][\w-]*): ", line)):
             recipe = match[1]
+        starts = line.startswith("    ")
         if not (match := re.search(r"--model (.*)", line)):
             continue
         kind = re.search(r"--representation (\S+)", line)
@@ -874,6 +877,9 @@ def say_changed(before: list[str], after: list[str]) -> None:
 def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
     """Say where two records differ; the names of tensors do not count."""
     if before == after:
+        return
+    if place.endswith(("/failed", "/skipped")):
+        say(f"note: {place}: {after}")
         return
     if isinstance(before, dict) and isinstance(after, dict):
         for key in dict.fromkeys((*before, *after)):
