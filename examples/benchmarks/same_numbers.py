@@ -205,7 +205,8 @@ def record_recipes(known: dict[str, Any], jobs: int) -> dict[str, Any]:
 
         def timed(item: tuple[str, list[str]]) -> tuple[str, dict[str, Any]]:
             start = time.perf_counter()
-            found = train(*item, Path(name))
+            # A run that is stopped from outside ends without an error.
+            found = attempt(lambda: train(*item, Path(name)))
             state = {"failed", "skipped"} & set(found)
             say(item[0], *state, f"{time.perf_counter() - start:.0f} s")
             return item[0], found
