@@ -701,12 +701,14 @@ def compute(case: Case) -> dict[str, Any]:
     }
 
 
-def record_models(*_: Any) -> dict[str, Any]:
-    """Run every case, and name the classes that none uses."""
+def record_models(known: dict[str, Any], _: int) -> dict[str, Any]:
+    """Run the cases that are known from a record, else all, and name the classes that
+    none uses."""
     torch.set_num_threads(1)
     found = {
         name: attempt(lambda case=case: compute(case))
         for name, case in model_cases().items()
+        if not known or name in known
     }
     used = set()
     waiting = [spec for spec, _ in model_cases().values()]
@@ -812,13 +814,13 @@ def read_dataset(name: str, folder: Path) -> dict[str, Any]:
     return found
 
 
-def record_datasets(*_: Any) -> dict[str, Any]:
-    """Make every dataset."""
+def record_datasets(known: dict[str, Any], _: int) -> dict[str, Any]:
+    """Make the datasets that are known from a record, else all."""
     torch.set_num_threads(1)
     found = {}
     with tempfile.TemporaryDirectory() as name:
         place_raw_data(Path(name))
-        for key in (*DATASETS, *SCENES):
+        for key in known or (*DATASETS, *SCENES):
             start = time.perf_counter()
             # Progress bars and warnings about molecules.
             with redirect_stdout(StringIO()), redirect_stderr(StringIO()):
@@ -953,15 +955,19 @@ def record(path: Path, sections: list[str], jobs: int) -> int:
     return int(any(": failed: " in line for line in failed))
 
 
-def compare(path: Path, sections: list[str], jobs: int) -> int:
-    """Compute everything again and print what differs."""
+def compare(path: Path, sections: list[str], jobs: int, match: str = "") -> int:
+    """Compute again whatever has a text in its name, and print what differs."""
     before = json.loads(path.read_text())
+    for section in sections:
+        before[section] = {k: v for k, v in before[section].items() if match in k}
+    sections = [section for section in sections if before[section]]
     if before["versions"] != versions():
         say(f"note: recorded with {before['versions']}, now {versions()}")
     after = json.loads(json.dumps(computed(sections, before, jobs)))
     found: list[str] = []
     for section in sections:
         if section == "names":
+            after[section] = {k: v for k, v in after[section].items() if match in k}
             say_changed(
                 *(
                     [f"{name}{text}" for name, text in sorted(side[section].items())]
@@ -1049,11 +1055,13 @@ def main() -> int:
     parser.add_argument("path", type=Path, help="the record, or a folder of runs")
     parser.add_argument("--only", nargs="+", choices=SECTIONS, default=[*SECTIONS])
     parser.add_argument("--jobs", type=int, default=1, help="recipes at a time")
+    parser.add_argument("--match", default="", help="compare what is named so")
     options = parser.parse_args()
     if options.action == "runs":
         return runs(options.path.resolve())
-    action = record if options.action == "record" else compare
-    return action(options.path, options.only, options.jobs)
+    if options.action == "record":
+        return record(options.path, options.only, options.jobs)
+    return compare(options.path, options.only, options.jobs, options.match)
 
 
 if __name__ == "__main__":
