@@ -418,6 +418,7 @@ def model_cases() -> dict[str, Case]:
         "pixels": (
             Spec(
                 "PixelRelationNetwork",
+                in_channels=3,
                 out_channels=3,
                 conv_channels=[4, 4],
                 u_dim=2,
