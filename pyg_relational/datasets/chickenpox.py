@@ -179,10 +179,15 @@ def window_tensors(
         "y": values[weeks].view(-1, 1),
         "week": weeks,
     }
-    each = torch.full_like(weeks, nodes)
-    counts = dict.fromkeys(("node_id", "entity", "y"), each)
-    counts |= {"x_steps": shown * nodes, "mask_steps": shown * nodes}
-    counts["edge_index"] = torch.full_like(weeks, series.edge_index.size(1))
+    each = torch.ones_like(weeks)
+    counts = {
+        "x_steps": shown * nodes,
+        "mask_steps": shown * nodes,
+        "num_frames": each,
+        **dict.fromkeys(("node_id", "entity"), each * nodes),
+        "edge_index": each * series.edge_index.size(1),
+        "y": each * nodes,
+    }
     return rows, counts
 
 

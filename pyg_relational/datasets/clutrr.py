@@ -247,7 +247,7 @@ def _leads(edges: tuple[Pair, ...], query: Pair) -> bool:
 
 
 def _relation(column: str, name: Any) -> int:
-    return RELATIONS.index(check_name(f"relation in {column!r}:", name, RELATIONS))
+    return RELATIONS.index(check_name(column, name, RELATIONS))
 
 
 def _literal(row: Mapping[str, str], column: str) -> Any:
@@ -339,6 +339,7 @@ def graph_rows(chains: Sequence[Chain]) -> tuple[Rows, Counts]:
     mark[start + query[:, 1]] = 1
     edges = [edge for chain in chains for edge in chain.edges]
     types, length = rows.pop("x"), counts["x"]
+    one_each = dict.fromkeys(rows, torch.ones_like(length))
     rows |= {
         "x": one_hot(mark, 3).float(),
         "edge_index": torch.tensor(edges).t().contiguous(),
@@ -346,7 +347,8 @@ def graph_rows(chains: Sequence[Chain]) -> tuple[Rows, Counts]:
         # [B, 2] -> [2, B]
         "edge_label_index": query.t().contiguous(),
     }
-    return rows, {"x": nodes, "edge_index": length, "edge_attr": length}
+    several = {"x": nodes, "edge_index": length, "edge_attr": length}
+    return rows, one_each | several
 
 
 def sequence_rows(chains: Sequence[Chain]) -> tuple[Rows, Counts]:
