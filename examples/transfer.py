@@ -16,8 +16,7 @@ from torch_geometric.loader import DataLoader
 
 from pyg_relational.datasets import MovieReviews
 from pyg_relational.models import R2N2
-from pyg_relational.train.run import configure, train
-from pyg_relational.train.run_folder import load_model, read_config
+from pyg_relational.train import configure, load_model, read_config, train
 
 WORDS = 60  # of each review
 

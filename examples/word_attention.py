@@ -35,7 +35,7 @@ def main() -> None:
         torch.manual_seed(0)
         model = TemporalRelationNetwork(8, 2, 8, num_tokens=dataset.num_tokens).eval()
     else:
-        from pyg_relational.train.run_folder import load_model
+        from pyg_relational.train import load_model
 
         model = load_model(options.run)
     samples = [dataset.sentence_from_text(text) for text in SENTENCES]

@@ -1,23 +1,24 @@
 """Checks of names and numbers, and the error for the person at the command line."""
 
-import difflib
 import inspect
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from difflib import get_close_matches
 from typing import Never
 
+# Characters of a message.
+MOST = 3000
 
-def check_choice(value: str, choices: Iterable[str], name: str) -> None:
-    r"""Raises a :class:`ValueError` that lists the choices, nearest first, unless
-    :obj:`value` is one of them."""
-    choices = list(choices)
-    if value in choices:
-        return
-    near = get_close_matches(str(value), choices, n=1)
-    hint = f"; did you mean {near[0]!r}?" if near else ""
-    raise ValueError(
-        f"'{name}' must be one of {', '.join(map(repr, choices))} (got {value!r}){hint}"
-    )
+
+class UsageError(ValueError):
+    """A request that cannot be met as it stands; the message says what to change.
+
+    The command line prints the message as one line and exits with code 2. Every other
+    exception is a defect and keeps its traceback.
+    """
+
+    def __init__(self, message: str) -> None:
+        # What a damaged file holds may be of any length.
+        super().__init__(message if len(message) <= MOST else message[:MOST] + " ...")
 
 
 def check_int(argument: str, value: int, low: int, high: int | None = None) -> int:
@@ -63,14 +64,14 @@ def check_number(argument: str, value: float) -> float:
     return value
 
 
-def check_name(argument: str, value: object, known: Sequence[str]) -> str:
+def check_name(argument: str, value: object, known: Iterable[str]) -> str:
     """Returns `value` if it is one of the known names."""
-    if isinstance(value, str) and value in known:
+    names = list(known)
+    if isinstance(value, str) and value in names:
         return value
-    near = get_close_matches(str(value).lower(), known, n=3, cutoff=0.5)
-    hint = f"; did you mean {' or '.join(map(repr, near))}?" if near else "."
     raise ValueError(
-        f"Unknown {argument} {value!r}{hint} Expected one of: {', '.join(known)}."
+        f"'{argument}' must be one of {', '.join(map(repr, names))} (got {value!r})"
+        + "".join(f"; did you mean {meant}?" for meant in _meant(value, names))
     )
 
 
@@ -96,26 +97,14 @@ def argument_names(kind: type) -> tuple[list[str], bool]:
     return [name for name in names if name != "self"], others
 
 
-# Characters of a message.
-MOST = 3000
-
-
-class UsageError(ValueError):
-    """A request that cannot be met as it stands; the message says what to change.
-
-    The command line prints the message as one line and exits with code 2. Every other
-    exception is a defect and keeps its traceback.
-    """
-
-    def __init__(self, message: str) -> None:
-        # What a damaged file holds may be of any length.
-        super().__init__(message if len(message) <= MOST else message[:MOST] + " ...")
-
-
 def nearest_names(name: str, known: Iterable[str]) -> str:
-    """Return a hint that names what ``name`` may have meant, and everything known."""
+    """Returns a hint that names what ``name`` may have meant, and everything known."""
     names = sorted(known)
-    matches = difflib.get_close_matches(name, names, n=3, cutoff=0.5)
-    hint = " or ".join(f"'{match}'" for match in matches)
-    listing = f"Known: {', '.join(names) if names else 'none'}"
-    return f"did you mean {hint}? {listing}" if hint else listing
+    hints = [f"did you mean {meant}? " for meant in _meant(name, names)]
+    return f"{''.join(hints)}Known: {', '.join(names) if names else 'none'}"
+
+
+def _meant(name: object, known: list[str]) -> list[str]:
+    """The nearest of the known names in words, if there are any."""
+    near = get_close_matches(str(name).lower(), known, n=3, cutoff=0.5)
+    return [" or ".join(map(repr, near))] if near else []

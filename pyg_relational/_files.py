@@ -8,14 +8,40 @@ import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import yaml
 from filelock import FileLock
 
 from pyg_relational._checks import UsageError
+from pyg_relational._extras import require
 
-# Generated files that are either complete or not there.
+if TYPE_CHECKING:
+    import yaml
+
+# Of a description, not of data: what is larger is no such file.
+MAX_BYTES = 16 * 2**20
+# Entries of a YAML file with its references written out.
+MAX_ENTRIES = 100_000
+
+
+def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
+    """Lets `write` make a file under a temporary name, then renames it."""
+    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
+    try:
+        write(partial)
+        partial.replace(path)
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text, whole or not at all."""
+    write_atomic(path, lambda partial: partial.write_text(text))
+
+
+def write_json(path: Path, content: Any) -> None:
+    """Writes JSON, whole or not at all."""
+    write_text(path, json.dumps(content, indent=2, ensure_ascii=False) + "\n")
 
 
 def load_or_create(
@@ -41,22 +67,23 @@ def write_verified(path: str | Path, content: Any) -> None:
     """Writes `content` and then its checksum file, each of them whole or not at all."""
     if content is None:
         raise ValueError("`content` must not be None, which means a missing file.")
-    path = Path(path)
-    _make_folder(path)
     # Help, which reads no tensors, loads no torch.
     import torch
 
+    path = Path(path)
     buffer = io.BytesIO()
     torch.save(content, buffer)
     view = buffer.getbuffer()
     record = {"bytes": view.nbytes, "sha256": hashlib.sha256(view).hexdigest()}
-    _replace_file(path, view)
-    # Written last: a file without its matching record is never read.
-    _replace_file(_checksum_path(path), json.dumps(record).encode())
+    with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_atomic(path, lambda partial: partial.write_bytes(view))
+        # Written last: a file without its matching record is never read.
+        write_text(_checksum_path(path), json.dumps(record))
 
 
 def read_verified(path: str | Path) -> Any | None:
-    """Returns the content of a file that `write_atomic` completed, or `None`.
+    """Returns the content of a file that `write_verified` completed, or `None`.
 
     `None` means: no such file, no checksum file, or the two do not match."""
     import torch
@@ -87,19 +114,14 @@ def _checksum_path(path: Path) -> Path:
     return path.with_name(path.name + ".sha256.json")
 
 
-def _make_folder(path: Path) -> None:
-    with explained(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-
-
 @contextmanager
 def alone(path: Path) -> Iterator[None]:
     """Waits until no other process creates the file. The system unlocks what a killed
     process held, so a lock file that is left behind locks nothing."""
-    _make_folder(path)
     file = path.with_name(f".{path.name}.lock")
     lock = FileLock(file)
     with explained(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
         lock.acquire()
     try:
         yield
@@ -107,16 +129,6 @@ def alone(path: Path) -> Iterator[None]:
         # Whoever waits for it notices, and makes a new one.
         file.unlink(missing_ok=True)
         lock.release()
-
-
-def _replace_file(path: Path, content: bytes | memoryview) -> None:
-    partial = path.with_name(f".{path.name}.{uuid.uuid4().hex}.partial")
-    with explained(path):
-        try:
-            partial.write_bytes(content)
-            partial.replace(path)
-        finally:
-            partial.unlink(missing_ok=True)
 
 
 @contextmanager
@@ -132,30 +144,8 @@ def explained(path: Path) -> Iterator[None]:
         ) from error
 
 
-# Of a description, not of data: what is larger is no such file.
-MAX_BYTES = 16 * 2**20
-# Entries of a YAML file with its references written out.
-MAX_ENTRIES = 100_000
-
-
-def write_atomic(path: Path, write: Callable[[Path], object]) -> None:
-    """Write a file under a temporary name, then rename it."""
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        write(partial)
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-def write_json(path: Path, content: Any) -> None:
-    """Write JSON, whole or not at all."""
-    text = json.dumps(content, indent=2, ensure_ascii=False) + "\n"
-    write_atomic(path, lambda partial: partial.write_text(text))
-
-
 def read_json(path: Path) -> Any:
-    """Read a JSON file."""
+    """Reads a JSON file."""
     try:
         return json.loads(read_text(path))
     except (ValueError, RecursionError) as error:
@@ -165,12 +155,14 @@ def read_json(path: Path) -> Any:
 
 
 def read_yaml(path: Path) -> Any:
-    """Read a YAML file of plain values."""
+    """Reads a YAML file of plain values."""
     return parse_yaml(read_text(path), f"'{path}'")
 
 
 def parse_yaml(text: str, source: str) -> Any:
-    """Return the plain values of a YAML text."""
+    """Returns the plain values of a YAML text."""
+    # An extra brings it: the library half reads no YAML.
+    yaml: Any = require("yaml")
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None and _entries(node, {}) > MAX_ENTRIES:
@@ -188,7 +180,7 @@ def parse_yaml(text: str, source: str) -> Any:
 
 
 def read_text(path: Path) -> str:
-    """Read a small text file."""
+    """Reads a small text file."""
     try:
         with path.open("rb") as file:
             content = file.read(MAX_BYTES + 1)
@@ -202,17 +194,15 @@ def read_text(path: Path) -> str:
         raise UsageError(f"'{path}' is damaged: {error}") from error
 
 
-def _entries(node: yaml.Node, known: dict[yaml.Node, int]) -> int:
+def _entries(node: "yaml.Node", known: "dict[yaml.Node, int]") -> int:
     """How many entries a node has, those of its references included."""
     if node in known:
         if known[node] == 0:
             raise ValueError("a reference names what it is part of")
         return known[node]
     known[node] = 0
-    parts: list[yaml.Node] = []
-    if isinstance(node, yaml.MappingNode):
-        parts = [part for pair in node.value for part in pair]
-    elif isinstance(node, yaml.SequenceNode):
-        parts = node.value
-    known[node] = 1 + sum(_entries(part, known) for part in parts)
+    # A scalar has a text, a sequence its nodes, a mapping pairs of them.
+    parts = [] if isinstance(node.value, str) else node.value
+    nodes = [x for part in parts for x in (part if isinstance(part, tuple) else [part])]
+    known[node] = 1 + sum(_entries(part, known) for part in nodes)
     return known[node]

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pyg_relational.train.run import configure, train
+from pyg_relational.train import configure, train
 
 WIDTHS = {"in_channels": 10, "out_channels": 10, "u_dim": 12, "readout_channels": [8]}
 RECIPE = {

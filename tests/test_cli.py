@@ -139,13 +139,13 @@ def test_options_from_a_file(
         (["train", "sort-of-clevr", "--max-steps", "0"], "option --max-steps: "),
         (["train", "sort-of-clevr", "--size", "huge"], "option --size: "),
         (["train", "sort-of-clevr", "--model", "relatio"], "did you mean 'relation'"),
-        (["train", "sort-of-clevr", "extra"], "unexpected argument 'extra'"),
+        (["train", "sort-of-clevr", "extra"], "unrecognized arguments: extra"),
         (["train", "--config", "missing.yaml"], "File does not exist"),
         (["train"], "are required: recipe"),
         ([], "expected"),
         (["evaluate", "missing"], "'missing' is not a run folder"),
         (["predict", "missing", "scene.json"], "'missing' is not a run folder"),
-        (["benchmark", "generat"], "did you mean 'generate'"),
+        (["benchmark", "graph"], "did you mean 'graphs'"),
         (["tables", "--pages", "missing.md"], "cannot read 'missing.md'"),
     ],
 )
@@ -189,13 +189,13 @@ def test_missing_extra_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.setitem(sys.modules, "jsonargparse", None)
-    monkeypatch.delitem(sys.modules, "pyg_relational.cli.parser")
+    monkeypatch.delitem(sys.modules, "pyg_relational.cli.commands")
     assert main(["list"]) == 2
     assert 'pip install "pyg-relational[train]"' in capsys.readouterr().err
 
 
 def test_other_missing_modules_are_defects(monkeypatch: pytest.MonkeyPatch) -> None:
-    def broken(*args: object) -> int:
+    def broken() -> int:
         raise ModuleNotFoundError("No module named 'oops'", name="oops")
 
     monkeypatch.setitem(COMMANDS, "list", broken)
@@ -208,7 +208,7 @@ def test_list(capsys: pytest.CaptureFixture[str]) -> None:
     shown = capsys.readouterr().out
     assert "sort-of-clevr: " in shown
     assert "--representation pixels --model relation" in shown
-    assert "  generate\n" in shown
+    assert "  graphs\n" in shown
 
 
 @pytest.mark.parametrize("command", ["", *COMMANDS])

@@ -24,7 +24,7 @@ import torch
 import yaml
 
 from pyg_relational._files import read_json, read_verified, write_verified
-from pyg_relational.cli.parser import parse
+from pyg_relational.cli.commands import parse
 from pyg_relational.data.convert import Conversion, convert
 from pyg_relational.datasets import sudoku as sudoku_files
 from pyg_relational.datasets.babi import TASKS, read_archive

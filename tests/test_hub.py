@@ -21,7 +21,7 @@ from pyg_relational._checks import UsageError
 from pyg_relational.cli import main
 from pyg_relational.hub import share as hub
 from pyg_relational.models import DeepSets, RelationNetwork
-from pyg_relational.train import registry
+from pyg_relational.train import recipe as recipes
 from pyg_relational.train.run_folder import save_model
 
 ARGS = {"in_channels": 4, "out_channels": 3, "relation_channels": [8]}
@@ -229,7 +229,7 @@ class Mine(DeepSets):
 def test_classes_of_others_only_where_allowed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_allowed", set())
+    monkeypatch.setattr(recipes, "_allowed", set())
     monkeypatch.syspath_prepend(tmp_path)
     (tmp_path / "owned_models.py").write_text(OWN)
     module = importlib.import_module("owned_models")

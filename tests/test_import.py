@@ -53,8 +53,17 @@ def test_every_subpackage_is_an_attribute() -> None:
     pytest.importorskip("huggingface_hub")
     code = (
         "import pyg_relational as p;"
-        "print(p.hub.load_pretrained.__name__, p.export.export_model.__name__);"
+        "print(p.hub.load_pretrained.__name__, p.hub.export_model.__name__);"
         "print({name for name in p.SUBPACKAGES if getattr(p, name).__name__"
         " != f'pyg_relational.{name}'}, set(p.SUBPACKAGES) - set(dir(p)))"
     )
     assert run(code).split("\n")[:2] == ["load_pretrained export_model", "set() set()"]
+
+
+def test_an_unknown_name_is_answered_by_what_there_is() -> None:
+    code = (
+        "import pyg_relational\ntry: pyg_relational.nosuch\n"
+        "except AttributeError as error: print(error)"
+    )
+    shown = run(code)
+    assert all(name in shown for name in ("datasets", "explain", "hub", "train"))

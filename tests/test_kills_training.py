@@ -12,13 +12,13 @@ from typing import Any
 
 import pytest
 
-from pyg_relational.train.run import configure, train
+from pyg_relational.train import configure, train
 
 KILLS = 50
 Killed = Callable[[BaseProcess, float], bool]
 # Children start from a process that has imported everything and run nothing.
 SERVER = multiprocessing.get_context("forkserver")
-SERVER.set_forkserver_preload(["pyg_relational.train.run"])
+SERVER.set_forkserver_preload(["pyg_relational.train.fit"])
 
 pytestmark = pytest.mark.slow
 

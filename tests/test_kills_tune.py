@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from pyg_relational.train.run import configure
+from pyg_relational.train import configure
 from pyg_relational.train.tune import MAX_RETRIES, Plan, tune
 
 KILLS = 20
@@ -29,7 +29,8 @@ pytestmark = pytest.mark.slow
 
 def plan_of(recipe: Path, folder: Path) -> Plan:
     config = configure(str(recipe), command="c", baseline=False, epochs=2)
-    return Plan(config, SEARCH, folder, 3, "random", "none", threads=1)
+    searched = {**config, "search": SEARCH}
+    return Plan(searched, folder, 3, "random", "none", threads=1)
 
 
 def start(plan: Plan) -> BaseProcess:

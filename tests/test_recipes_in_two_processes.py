@@ -11,8 +11,12 @@ from typing import Any
 
 import pytest
 
-from pyg_relational.train.recipe import load_recipe, recipe_names, resolve
-from pyg_relational.train.registry import dataset_class
+from pyg_relational.train.recipe import (
+    dataset_class,
+    load_recipe,
+    recipe_names,
+    resolve,
+)
 
 pytestmark = pytest.mark.slow
 

@@ -11,9 +11,8 @@ from torch_geometric.loader import DataLoader
 
 from pyg_relational.benchmarks import harness
 from pyg_relational.loader import graph_loader
-from pyg_relational.train import datamodule
-from pyg_relational.train.registry import dataset_class
-from pyg_relational.train.run import configure, train
+from pyg_relational.train import configure, datamodule, train
+from pyg_relational.train.recipe import dataset_class
 
 FOLDER = Path("runs/benchmark-demo")
 RECIPE = "sort-of-clevr"

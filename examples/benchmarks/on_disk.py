@@ -20,9 +20,9 @@ from pyg_relational.benchmarks import harness
 from pyg_relational.benchmarks.harness import in_turns, seconds
 from pyg_relational.datasets import SortOfCLEVROnDisk
 from pyg_relational.loader import StoredLoader
+from pyg_relational.train import configure
 from pyg_relational.train.callbacks import quiet_lightning
 from pyg_relational.train.fit import fit_weights
-from pyg_relational.train.run import configure
 from pyg_relational.train.run_folder import prepare
 
 

@@ -21,8 +21,8 @@ from pyg_relational.datasets.physical_simulator import (
     simulate,
 )
 from pyg_relational.nn.checks import forward_arguments
+from pyg_relational.train import configure, train
 from pyg_relational.train.fit import build_data, build_module
-from pyg_relational.train.run import configure, train
 from pyg_relational.train.run_folder import load_model, read_config
 
 FOLDER = Path("runs/benchmark-rollout")

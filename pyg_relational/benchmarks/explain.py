@@ -14,7 +14,7 @@ from pyg_relational.benchmarks import harness
 from pyg_relational.explain import attention_matrix, pair_attribution
 from pyg_relational.explain.attribution import SumsPairs, pooled
 from pyg_relational.nn.checks import forward_arguments
-from pyg_relational.train.registry import dataset_class
+from pyg_relational.train.recipe import dataset_class
 from pyg_relational.train.run_folder import load_model, read_config
 
 FOLDER = Path("runs/benchmark-explain")

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 
 from torch import Tensor
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.data.relations import Attribute, Objects, Predicate
 
 
@@ -190,9 +190,6 @@ def _limit(name: str, value: float) -> float:
     return value
 
 
-# Predicates by their names.
-
-
 NAMED: dict[str, Callable[[], Predicate]] = {
     "above": above,
     "below": below,
@@ -244,5 +241,5 @@ def _named(name: str | Predicate) -> Predicate:
     kind, _, attribute = name.partition("_")
     if attribute and kind in _OF_ATTRIBUTE:
         return _OF_ATTRIBUTE[kind](attribute)
-    check_choice(name, [*NAMED, "same_<attribute>"], "predicates")
+    check_name("predicates", name, [*NAMED, "same_<attribute>"])
     return NAMED[name]()

@@ -247,7 +247,7 @@ def _leads(edges: tuple[Pair, ...], query: Pair) -> bool:
 
 
 def _relation(column: str, name: Any) -> int:
-    return RELATIONS.index(check_name(f"relation in {column!r}:", name, RELATIONS))
+    return RELATIONS.index(check_name(column, name, RELATIONS))
 
 
 def _literal(row: Mapping[str, str], column: str) -> Any:

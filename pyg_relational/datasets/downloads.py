@@ -49,16 +49,6 @@ DAMAGE = (
 )
 
 
-def raw_folder(root: str, file_name: str, subfolder: str = "") -> str:
-    """Returns the folder of a raw file.
-
-    It is `<PYG_RELATIONAL_DATA>/<subfolder>` if that has the file, else `root/raw`."""
-    shared = os.environ.get(DATA_VARIABLE)
-    if shared and Path(shared, subfolder, file_name).is_file():
-        return str(Path(shared, subfolder))
-    return str(Path(root, "raw"))
-
-
 @dataclass(frozen=True)
 class RawFile:
     """A file that a dataset is made of and that can be fetched.
@@ -80,7 +70,10 @@ class RawFile:
 
     def path(self, root: str) -> Path:
         """Returns where the file is, or is fetched to, for a dataset in `root`."""
-        return Path(raw_folder(root, self.name, self.folder), self.name)
+        shared = os.environ.get(DATA_VARIABLE)
+        if shared and Path(shared, self.folder, self.name).is_file():
+            return Path(shared, self.folder, self.name)
+        return Path(root, "raw", self.name)
 
     def fetch(self, path: Path) -> None:
         """Fetches the file."""
@@ -107,28 +100,26 @@ def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
     try:
         with alone(path):
             # Another process may have fetched it meanwhile.
-            if not (missing and path.exists()):
-                _fetch_file(url, path, sha256)
+            if missing and path.exists():
+                return path
+            # The same for all processes: what one that was killed had is found by the
+            # next.
+            partial = path.with_name(f".{path.name}.partial")
+            download(url, partial, checked=sha256 is not None)
+            if sha256 is not None:
+                try:
+                    check_sha256(partial, sha256, url)
+                except ValueError:
+                    discard(partial)
+                    raise
+            partial.replace(path)
+            discard(partial)
     except OSError as error:
         raise OSError(
             f"Cannot download {url} to {str(path)!r} ({error}). Fetch it elsewhere and "
             f"put it there by hand, or set {DATA_VARIABLE} to a folder that has it."
         ) from error
     return path
-
-
-def _fetch_file(url: str, path: Path, sha256: str | None) -> None:
-    # The same for all processes: what one that was killed had is found by the next.
-    partial = path.with_name(f".{path.name}.partial")
-    download(url, partial, checked=sha256 is not None)
-    if sha256 is not None:
-        try:
-            check_sha256(partial, sha256, url)
-        except ValueError:
-            discard(partial)
-            raise
-    partial.replace(path)
-    discard(partial)
 
 
 def check_sha256(path: str | Path, sha256: str, source: str | None = None) -> None:

@@ -7,7 +7,7 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 from torch_geometric.utils import scatter
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.explain.attention import evaluating, to_matrices
 from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.nn.pairwise import PairMessages
@@ -71,9 +71,9 @@ def pair_attribution(
         ValueError: If the method is unknown or does not fit the model, or
             :obj:`target` does not fit the output.
     """
-    check_choice(method, METHODS, "method")
+    check_name("method", method, METHODS)
     if isinstance(target, str):
-        check_choice(target, [ALL], "target")
+        check_name("target", target, [ALL])
     if method == "auto":
         method = "removal" if isinstance(model, SumsPairs) else "captum"
     if target == ALL and method != "removal":

@@ -13,7 +13,7 @@ from pyg_relational import models
 from pyg_relational._checks import UsageError
 from pyg_relational._extras import require
 from pyg_relational._files import read_json
-from pyg_relational.train.registry import allowing
+from pyg_relational.train.recipe import allowing
 from pyg_relational.train.results import read_results, shown, test_columns
 from pyg_relational.train.run_folder import load_model, read_config, save_model
 from pyg_relational.train.weights import (

@@ -5,16 +5,16 @@ from torch import Tensor
 from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
-from pyg_relational._checks import check_choice
-from pyg_relational.models.base import Model
+from pyg_relational._checks import check_name
 from pyg_relational.nn import ObjectEncoder, PairwiseMLP, RelationAttentionConv
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.pairwise import PairMessages
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 
 OUTPUTS = ("set", "node")
 
 
-class AttentionRelationNetwork(Model):
+class AttentionRelationNetwork(Composite):
     r"""A relation network whose objects attend to their partners.
 
     .. math::
@@ -76,7 +76,7 @@ class AttentionRelationNetwork(Model):
         attention_dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_choice(output, OUTPUTS, "output")
+        check_name("output", output, OUTPUTS)
         if heads < 1 or not relation_channels or relation_channels[-1] % heads:
             raise ValueError(
                 f"'relation_channels' must end with a multiple of 'heads={heads}' (got "

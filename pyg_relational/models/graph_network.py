@@ -4,10 +4,10 @@ import torch
 from torch import Tensor
 from torch_geometric.nn import MLP
 
-from pyg_relational._checks import check_choice
-from pyg_relational.models.base import Model
+from pyg_relational._checks import check_name
 from pyg_relational.nn import GraphNetworkBlock
 from pyg_relational.nn.checks import check_edges, check_features, check_optional
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.recurrent.state import answered_steps
 from pyg_relational.nn.sets import check_questions, set_ptr
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
@@ -15,7 +15,7 @@ from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 OUTPUTS = ("node", "edge", "set")
 
 
-class GraphNetwork(Model):
+class GraphNetwork(Composite):
     r"""Encode, process, decode, from `"Relational inductive biases, deep learning, and
     graph networks" <https://arxiv.org/abs/1806.01261>`_ (Battaglia et al., 2018).
 
@@ -71,7 +71,7 @@ class GraphNetwork(Model):
         act: str = "relu",
     ) -> None:
         super().__init__()
-        check_choice(output, OUTPUTS, "output")
+        check_name("output", output, OUTPUTS)
         if steps < 1:
             raise ValueError(f"'steps' must be at least 1 (got {steps})")
         self.in_channels, self.edge_dim, self.u_dim = in_channels, edge_dim, u_dim

@@ -4,7 +4,7 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.models.base import SetModel
 from pyg_relational.nn import GraphRelationConv, ObjectEncoder, Sets
 from pyg_relational.ops import ptr_to_batch
@@ -67,7 +67,7 @@ class GraphRelationNetwork(SetModel):
         dropout: float = 0.0,
     ) -> None:
         super().__init__()
-        check_choice(output, OUTPUTS, "output")
+        check_name("output", output, OUTPUTS)
         if num_layers < 1:
             raise ValueError(f"'num_layers' must be at least 1 (got {num_layers})")
         self.output = output

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import leaky_relu, pad
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.ops.checks import check_pair_inputs, check_sets
 from pyg_relational.ops.kernels import Eager, joint_sort
 from pyg_relational.ops.ragged import Block, blocks
@@ -446,7 +446,7 @@ def _check(
             f"'target_score' must have the heads of 'source_score', "
             f"{source_score.size(1)} (got {target_score.size(1)})"
         )
-    check_choice(method, METHODS, "method")
+    check_name("method", method, METHODS)
     if method == "sorted" and not 0 <= slope <= 1:
         raise ValueError(
             f"'negative_slope' must be from 0 to 1 for method='sorted' (got {slope}); "

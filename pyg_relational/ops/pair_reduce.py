@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.ops.checks import (
     check_aligned,
     check_layers,
@@ -395,9 +395,9 @@ def mlp_pair_reduce(
         ValueError: If shapes, dtypes, boundaries, devices or a named choice do not
             fit.
     """
-    check_choice(reduce, _REDUCTIONS, "reduce")
-    check_choice(act, ACTIVATIONS, "act")
-    check_choice(method, _METHODS, "method")
+    check_name("reduce", reduce, _REDUCTIONS)
+    check_name("act", act, ACTIVATIONS)
+    check_name("method", method, _METHODS)
     target_ptr, source_ptr = check_pair_inputs(target, source, target_ptr, source_ptr)
     if plain_last and len(layers) == 0:
         raise ValueError(

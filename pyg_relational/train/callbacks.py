@@ -1,5 +1,6 @@
-"""Checkpoints of Lightning: written whole or not at all, in the middle of long epochs
-too, and read without running what they hold.
+"""Callbacks of Lightning's trainer: progress, the curve of what was logged, and
+checkpoints, which are written whole or not at all, in the middle of long epochs too,
+and read without running what they hold.
 """
 
 import csv
@@ -26,6 +27,22 @@ from pyg_relational._files import write_atomic
 
 # Of a training: ``step``, ``epoch`` and what was measured then.
 Rows = list[dict[str, float]]
+# How much of an epoch a kill may cost, where a recipe does not say.
+SAVE_MINUTES = 2.0
+# Steps between two looks at the clock, which the first of several processes tells the
+# others.
+STEPS = 20
+
+# What continuing needs of a checkpoint.
+KEYS = {
+    "state_dict",
+    "epoch",
+    "global_step",
+    "optimizer_states",
+    "lr_schedulers",
+    "loops",
+    "pytorch-lightning_version",
+}
 
 
 class EpochLines(Callback):
@@ -179,24 +196,6 @@ def quiet_lightning() -> Iterator[None]:
             logging.getLogger(name).setLevel(level)
 
 
-# How much of an epoch a kill may cost, where a recipe does not say.
-SAVE_MINUTES = 2.0
-# Steps between two looks at the clock, which the first of several processes tells the
-# others.
-STEPS = 20
-
-# What continuing needs of a checkpoint.
-KEYS = {
-    "state_dict",
-    "epoch",
-    "global_step",
-    "optimizer_states",
-    "lr_schedulers",
-    "loops",
-    "pytorch-lightning_version",
-}
-
-
 def read_checkpoint(path: Path, start: str = "--resume starts") -> dict[str, Any]:
     """Read a checkpoint that holds tensors and plain values only."""
     remedy = f"delete it, and {start} from the beginning"
@@ -276,6 +275,16 @@ class SaveWithinEpochs(Callback):
         if trainer.strategy.broadcast(late):
             trainer.save_checkpoint(self.path)
             self.saved = time.monotonic()
+
+
+class EndOfSteps(Callback):
+    """Validates when the steps are used up, also in the middle of an epoch: the last
+    weights may be the best."""
+
+    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
+        """Ask the trainer to stop, which makes it validate."""
+        if trainer.global_step == trainer.max_steps:
+            trainer.should_stop = True
 
 
 def save_best_and_last(

@@ -1,21 +1,31 @@
-"""Training and testing of one model: from a configuration to a run folder."""
+"""Training and testing: from the configuration of a recipe to a run folder.
 
+:func:`train` writes a whole run, of a model and its baseline, :func:`fit` trains and
+tests one of them, :func:`evaluate` tests a run again.
+"""
+
+import copy
 from collections.abc import Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
 import pytorch_lightning as pl
+import torch
 from pytorch_lightning.callbacks import Callback, EarlyStopping, ProgressBar, Timer
 from pytorch_lightning.loggers import TensorBoardLogger
 from torch import nn
 
-from pyg_relational.data.temporal import KEPT
+from pyg_relational._files import write_json
+from pyg_relational.data.temporal import KEPT, TemporalGraph
+from pyg_relational.train import plots
 from pyg_relational.train.callbacks import (
     SAVE_MINUTES,
     AtomicCheckpoints,
     Curve,
+    EndOfSteps,
     KeepCurve,
     Rows,
     progress,
@@ -23,22 +33,35 @@ from pyg_relational.train.callbacks import (
     read_checkpoint,
     save_best_and_last,
 )
-from pyg_relational.train.datamodule import RelationalDataModule
-from pyg_relational.train.module import RelationalModule, task_of
+from pyg_relational.train.datamodule import SPLITS, RelationalDataModule
+from pyg_relational.train.module import RelationalModule, score_of, task_of
 from pyg_relational.train.processes import (
     RandomNumbers,
     first_alone,
+    processes,
     rank,
     trainer_options,
     world_size,
 )
-from pyg_relational.train.registry import build_model, dataset_class, transform_class
-from pyg_relational.train.run_folder import prepare, save_model
+from pyg_relational.train.recipe import (
+    build_model,
+    dataset_class,
+    merge,
+    transform_class,
+)
+from pyg_relational.train.references import reference_of
+from pyg_relational.train.results import Scores, collect, read_results, with_solved
+from pyg_relational.train.run_folder import (
+    load_model,
+    occupied,
+    prepare,
+    read_config,
+    save_model,
+)
 
 # What a batch needs whatever the model reads: what is scored, and what temporal graphs
 # keep their features in.
-ALWAYS = {"y", "y_mask", "edge_label_index", "num_nodes"}
-ALWAYS |= {*KEPT}
+ALWAYS = {"y", "y_mask", "edge_label_index", "num_nodes", *KEPT}
 
 
 @dataclass(frozen=True)
@@ -74,9 +97,74 @@ class FitResult:
 
     module: RelationalModule
     data: RelationalDataModule
-    scores: dict[str, dict[str, float]]
+    scores: Scores
     training: dict[str, float]
     curve: Rows
+
+    @property
+    def figures(self) -> dict[str, Any]:
+        """What ``results.json`` says of it."""
+        return {"scores": self.scores, "training": self.training}
+
+
+def train(
+    config: dict[str, Any], folder: Path, resume: bool = False, overwrite: bool = False
+) -> dict[str, Any]:
+    """Train the model and its baseline, and write the whole run folder.
+
+    ``results.json`` is written last: a folder that has it is complete. Of the processes
+    that ``torchrun`` started the first writes it."""
+    with processes(config["accelerator"]), ExitStack() as stack:
+        if config["baseline"] is not None:
+            # Before an hour of training: its arguments may be wrong.
+            build_model(config["baseline"])
+        references: dict[str, Scores] = {}
+        if rank() == 0:
+            # Likewise: a package may be missing.
+            references = _reference_scores(config)
+            stack.enter_context(occupied(folder))
+        ours, baseline = fit(config, folder, resume, overwrite), None
+        if config["baseline"] is not None:
+            other = _baseline_config(config)
+            baseline = fit(other, folder / "baseline", resume, overwrite)
+        if rank() > 0:
+            return {}
+        metric, curves = ours.module.task.metric, {config["model_name"]: ours.curve}
+        if baseline is not None:
+            curves[config["baseline_name"]] = baseline.curve
+            figures = collect(other, baseline.figures, None, metric, {})
+            write_json(folder / "baseline" / "results.json", figures)
+        first = next(iter(ours.module.groups.values()), ())
+        plots.learning_curve(folder / "learning-curve.png", curves, metric, first)
+        _draw(folder, config, ours.module, ours.data.dataset("test"))
+        measured = None if baseline is None else baseline.figures
+        results = collect(config, ours.figures, measured, metric, references)
+        plots.draw_run(folder, results)
+        write_json(folder / "results.json", results)
+        return results
+
+
+def evaluate(folder: Path, data_root: str | None = None) -> dict[str, Any]:
+    """Test the saved model of a run again, and draw its pictures of test samples."""
+    config, model = read_config(folder), load_model(folder)
+    recorded = read_results(folder)
+    if data_root is not None:
+        config["dataset"] = {**config["dataset"], "root": data_root}
+    if not torch.cuda.is_available():
+        config["accelerator"] = "cpu"
+    module = build_module(config, model)
+    data = build_data(config, module)
+    with processes(config["accelerator"]):
+        scores = test(config, module, data)
+        if rank() > 0:
+            return {}
+        _draw(folder, config, module, data.dataset("test"))
+    scores = with_solved(scores, config.get("solved_above", {}))
+    results = copy.deepcopy(recorded)
+    for grouping, values in scores.items():
+        for name, value in values.items():
+            results["test"][grouping][name]["ours"] = value
+    return results
 
 
 def fit(
@@ -155,7 +243,9 @@ def fit_module(
             (default: ``None``)
         anew (str): What begins the training again, for messages.
     """
-    curve, timer = Curve(folder / "metrics.csv"), _timer(config)
+    minutes = config["budget"].get("max_minutes")
+    timer = Timer(timedelta(minutes=minutes) if minutes else None, verbose=False)
+    curve = Curve(folder / "metrics.csv")
     others = [timer, KeepCurve(curve), *callbacks]
     monitor = monitor or (f"val/{module.task.metric}", module.task.mode)
     trainer = _trainer(config, folder, monitor, curve, others)
@@ -176,14 +266,9 @@ def fit_module(
     return Fitted(module, data, trainer, timer, curve.rows)
 
 
-def count_parameters(model: nn.Module) -> int:
-    """Return how many numbers a model learns."""
-    return sum(p.numel() for p in model.parameters() if p.requires_grad)
-
-
 def test(
     config: dict[str, Any], module: RelationalModule, data: RelationalDataModule
-) -> dict[str, dict[str, float]]:
+) -> Scores:
     """Return the test scores ``{grouping: {group: mean}}`` of a module."""
     with quiet_lightning():
         trainer = pl.Trainer(
@@ -215,12 +300,14 @@ def build_module(config: dict[str, Any], model: nn.Module) -> RelationalModule:
 
 
 def build_data(
-    config: dict[str, Any], module: RelationalModule
+    config: dict[str, Any], module: RelationalModule | None = None
 ) -> RelationalDataModule:
-    """Return the data module, which batches only what the module reads."""
-    spec = config["dataset"]
+    """Return the data module; it batches only what a module reads, if one is given."""
+    spec, keep = config["dataset"], None
     follow = spec.get("follow_batch", [])
-    groups = (f"question_{name}" for name in module.groups)
+    if module is not None:
+        groups = (f"question_{name}" for name in module.groups)
+        keep = {*module.inputs, *groups, *follow, *ALWAYS}
     return RelationalDataModule(
         dataset_class(spec["class"]),
         spec["root"],
@@ -230,24 +317,14 @@ def build_data(
         pair_cost=config["budget"].get("pair_cost", "sorted"),
         seed=config["seed"],
         follow_batch=follow,
-        keep={*module.inputs, *groups, *follow, *ALWAYS},
+        keep=keep,
         augment=[transform_class(name)() for name in spec.get("augment", [])],
     )
 
 
-class EndOfSteps(Callback):
-    """Validates when the steps are used up, also in the middle of an epoch: the last
-    weights may be the best."""
-
-    def on_train_batch_end(self, trainer: pl.Trainer, *args: Any) -> None:
-        """Ask the trainer to stop, which makes it validate."""
-        if trainer.global_step == trainer.max_steps:
-            trainer.should_stop = True
-
-
-def _timer(config: dict[str, Any]) -> Timer:
-    minutes = config["budget"].get("max_minutes")
-    return Timer(timedelta(minutes=minutes) if minutes else None, verbose=False)
+def count_parameters(model: nn.Module) -> int:
+    """Return how many numbers a model learns."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def _trainer(
@@ -290,3 +367,40 @@ def _trainer(
         default_root_dir=folder,
         **trainer_options(config["accelerator"]),
     )
+
+
+def _baseline_config(config: dict[str, Any]) -> dict[str, Any]:
+    return {
+        **config,
+        "model_name": config["baseline_name"],
+        "model": {k: v for k, v in config["baseline"].items() if k != "dataset"},
+        "dataset": merge(config["dataset"], config["baseline"].get("dataset", {})),
+        "baseline_name": None,
+        "baseline": None,
+    }
+
+
+def _reference_scores(config: dict[str, Any]) -> dict[str, Scores]:
+    """Test scores of the methods without a network that the recipe names."""
+    methods = {name: reference_of(name) for name in config["references"]}
+    if not methods:
+        return {}
+    data = build_data(config)
+    splits = [data.dataset(split) for split in SPLITS]
+    dataset, answered = data.dataset_class, splits[-1]._data
+    task, groups = task_of(dataset.task), dataset.metric_groups()
+    return {
+        name: score_of(task, groups, method(*splits), answered)
+        for name, method in methods.items()
+    }
+
+
+def _draw(
+    folder: Path, config: dict[str, Any], module: RelationalModule, dataset: Any
+) -> None:
+    """Pictures of what the model makes of test samples, where they can be drawn."""
+    follow = config["dataset"].get("follow_batch", [])
+    if hasattr(dataset, "scene_image"):
+        plots.scenes(folder / "scenes.png", module, dataset, follow)
+    if isinstance(dataset[0], TemporalGraph):
+        plots.draw_temporal(folder, module, dataset, follow)

@@ -11,7 +11,7 @@ import pytorch_lightning as pl
 import torch
 from torch import Tensor, nn
 from torch.nn import functional
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.utils import scatter
 from torchmetrics import Metric
 
@@ -95,9 +95,6 @@ def _solved(score: Tensor, graph: Tensor) -> Tensor:
     rows = graph.bincount()
     wrong = scatter(1 - score, graph, dim_size=rows.numel())
     return (wrong[rows > 0] == 0).to(score.dtype)
-
-
-# What a dataset's ``task`` means: loss, score of a row, and which way is better.
 
 
 @dataclass(frozen=True)
@@ -332,7 +329,7 @@ class RelationalModule(pl.LightningModule):
     def training_step(self, batch: Data) -> Tensor:
         """Return the loss of a batch, or of a part of it: weighted by rows, so that the
         mean of its gradients over processes is the gradient of the batch."""
-        output, y, _ = self._marked(self(batch), batch)
+        output, y, _ = _marked(self.task, self.groups, self(batch), batch)
         loss = self.task.loss(output, y)
         mean, rows = pool(loss, y.size(0))
         self.log("train/loss", mean, batch_size=batch.num_graphs, prog_bar=True)
@@ -347,33 +344,11 @@ class RelationalModule(pl.LightningModule):
         return self._evaluate(batch, "test")
 
     def _evaluate(self, batch: Data, split: str) -> Tensor:
-        output, y, indices = self._marked(self(batch), batch)
+        output, y, indices = _marked(self.task, self.groups, self(batch), batch)
         loss, rows = pool(self.task.loss(output, y), y.size(0))
         self.log(f"{split}/loss", loss, batch_size=int(rows))
         self.score.update(self.task.score(output, y), indices)
         return loss
-
-    def score_of(self, output: Tensor, data: Data) -> dict[str, dict[str, float]]:
-        """Return the scores of given answers to all rows of a dataset."""
-        metric = GroupedMean(self.groups, sync_on_compute=False)
-        output, y, indices = self._marked(output, data)
-        metric.update(self.task.score(output, y), indices)
-        return metric.compute()
-
-    def _marked(
-        self, output: Tensor, data: Data
-    ) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
-        """The answers and targets that count, and the groups of their scores."""
-        mask = data.get("y_mask")
-        groups = {
-            name: data[f"question_{name}"] for name in self.groups if name != SETS
-        }
-        if SETS in self.groups and "batch" in data:
-            groups[SETS] = _graph_of_scores(data)
-        if mask is not None:
-            groups = {name: index[mask] for name, index in groups.items()}
-        output = self.task.read(output, data)
-        return *self.task.marked(output, data.y, mask), groups
 
     def on_validation_epoch_end(self) -> None:
         """Log the validation score of every group."""
@@ -409,6 +384,43 @@ class RelationalModule(pl.LightningModule):
             optimizer, lambda step: self.schedule(step, total_steps=total)
         )
         return [optimizer], [{"scheduler": schedule, "interval": "step"}]
+
+
+def answer_probabilities(
+    module: RelationalModule, scenes: Sequence[Data], follow_batch: list[str]
+) -> list[Tensor]:
+    """Return the probability of every answer to every question of each scene."""
+    batch = Batch.from_data_list(list(scenes), follow_batch=follow_batch)
+    module.eval()
+    with torch.no_grad():
+        output = module(batch.to(module.device))
+        output = module.task.answer(output, batch.y)
+        probability = output.softmax(dim=-1).cpu()
+    return list(probability.split([len(scene.y) for scene in scenes]))
+
+
+def score_of(
+    task: Task, groups: Mapping[str, Sequence[str]], output: Tensor, data: Data
+) -> dict[str, dict[str, float]]:
+    """Return the scores of given answers to all rows of a dataset."""
+    metric = GroupedMean(groups, sync_on_compute=False)
+    output, y, indices = _marked(task, groups, output, data)
+    metric.update(task.score(output, y), indices)
+    return metric.compute()
+
+
+def _marked(
+    task: Task, groups: Mapping[str, Sequence[str]], output: Tensor, data: Data
+) -> tuple[Tensor, Tensor, dict[str, Tensor]]:
+    """The answers and targets that count, and the groups of their scores."""
+    mask = data.get("y_mask")
+    indices = {name: data[f"question_{name}"] for name in groups if name != SETS}
+    if SETS in groups and "batch" in data:
+        indices[SETS] = _graph_of_scores(data)
+    if mask is not None:
+        indices = {name: index[mask] for name, index in indices.items()}
+    output = task.read(output, data)
+    return *task.marked(output, data.y, mask), indices
 
 
 def _graph_of_scores(batch: Data) -> Tensor:

@@ -1,8 +1,9 @@
-"""Pictures of a run: its learning curve, its test scores against a number, and test
-scenes with questions and answers.
+"""Pictures of a run: its learning curve, its test scores against a number, test scenes
+with questions and answers, and what a network makes of a temporal graph.
 
 A dataset asks for them: its ``AXES`` names the groupings whose groups are numbers, and
-says what each counts, ``{"length": "relations in the chain"}``.
+says what each counts, ``{"length": "relations in the chain"}``; ``scene_image`` draws a
+scene, and temporal graphs are drawn by what is asked of them.
 """
 
 import statistics
@@ -24,106 +25,8 @@ from pyg_relational.explain import (
 )
 from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.train.callbacks import Rows
-from pyg_relational.train.module import RelationalModule
-from pyg_relational.train.predict import answer_probabilities
-from pyg_relational.train.registry import dataset_class
-
-# Pictures of what a network makes of a temporal graph.
-
-
-def draw(
-    folder: Path, module: RelationalModule, dataset: Any, follow: Sequence[str]
-) -> list[Path]:
-    """Draw the first of the graphs with the most entities: trajectories for a forecast
-    of positions, interactions where pairs are judged, and the weights of frames where
-    there is attention over them."""
-    graph = max((dataset[index] for index in range(len(dataset))), key=_entities)
-    batch = Batch.from_data_list([graph], follow_batch=list(follow))
-    module.eval()
-    with torch.no_grad():
-        output = module(batch.to(module.device)).cpu()
-        weights = _frame_weights(module, batch)
-    made = []
-    if module.task.metric in ("displacement", "squared_error") and output.size(-1) > 1:
-        made.append(_trajectories(folder, dataset, graph, output))
-    if "edge_label_index" in graph and module.task.classes and output.size(-1) == 2:
-        made.append(_interactions(folder, graph, output))
-    if weights is not None:
-        made.append(_attention(folder, dataset, graph, output, weights))
-    return made
-
-
-def _entities(graph: Data) -> int:
-    """How many entities count for the score."""
-    mask = graph.get("y_mask")
-    return int(graph.num_nodes if mask is None else mask.any(dim=-1).sum())
-
-
-def _trajectories(folder: Path, dataset: Any, graph: Data, output: Tensor) -> Path:
-    path = folder / "trajectories.png"
-    plot_trajectories(
-        graph.x[..., :2],
-        graph.y[..., :2],
-        output[..., :2],
-        history_mask=graph.mask,
-        future_mask=graph.get("y_mask"),
-        unit=getattr(dataset, "UNIT", None),
-        path=path,
-    )
-    return path
-
-
-def _interactions(folder: Path, graph: Data, output: Tensor) -> Path:
-    path = folder / "interactions.png"
-    plot_interactions(
-        output.softmax(dim=-1)[:, 1],
-        graph.y,
-        graph.x[:, -1, :2],
-        edge_index=graph.edge_label_index,
-        path=path,
-    )
-    return path
-
-
-def _attention(
-    folder: Path, dataset: Any, graph: Data, output: Tensor, weights: Tensor
-) -> Path:
-    path = folder / "frame-attention.png"
-    names = getattr(dataset, "entity_names", lambda graph: None)(graph)
-    marks = getattr(dataset, "marked_frames", lambda graph: None)(graph)
-    options = {} if marks is None else {"marked": marks[0], "marked_name": marks[1]}
-    plot_frame_attention(
-        weights,
-        graph.mask,
-        names,
-        title=_question(dataset, graph, output),
-        path=path,
-        **options,
-    )
-    return path
-
-
-def _question(dataset: Any, graph: Data, output: Tensor) -> str | None:
-    """What is asked of a graph and what the network answers."""
-    if not hasattr(dataset, "question_text") or not hasattr(dataset, "ANSWERS"):
-        return None
-    probability, answer = output[0].softmax(dim=-1).max(dim=-1)
-    return (
-        f"{dataset.question_text(graph.u[0])} {dataset.ANSWERS[int(answer)]} "
-        f"({float(probability):.0%}); right is {dataset.ANSWERS[int(graph.y[0])]}"
-    )
-
-
-def _frame_weights(module: RelationalModule, batch: Data) -> Tensor | None:
-    """The weight of each frame of each entity, :math:`[N, T]`."""
-    if getattr(module.model, "attention", None) is None:
-        return None
-    arguments = forward_arguments(module.model, batch)
-    _, (index, alpha) = module.model(**arguments, return_attention_weights=True)
-    weights = alpha.new_zeros(batch.mask.shape)
-    weights[index[1], index[0]] = alpha
-    return weights.cpu()
-
+from pyg_relational.train.module import RelationalModule, answer_probabilities
+from pyg_relational.train.recipe import dataset_class
 
 # Of each model, of each of its runs: the score of every group.
 Measured = dict[str, list[dict[str, float]]]
@@ -132,6 +35,8 @@ NAMED = 6
 SCENES = 6
 QUESTIONS = 6
 RIGHT, WRONG = "#1a7f37", "#cf222e"
+# What records of one picture have in common.
+SHARED = ("recipe", "size", "representation", "metric")
 
 
 def learning_curve(
@@ -241,15 +146,11 @@ def _save(figure: Figure, path: Path) -> None:
     write_atomic(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
 
 
-# What records of one picture have in common.
-SHARED = ("recipe", "size", "representation", "metric")
-
-
 def draw_run(folder: Path, results: dict[str, Any]) -> list[Path]:
     """Draw the scores of a run and its baseline."""
     baseline = results["baseline"] and results["baseline"]["model"]
     content = {**results, "baseline": baseline, "runs": [results]}
-    return _draw(folder, "", [content])
+    return _draw_scores(folder, "", [content])
 
 
 def draw_records(path: Path) -> list[Path]:
@@ -267,10 +168,12 @@ def draw_records(path: Path) -> list[Path]:
         for record in records
         if "runs" in record and all(record[key] == first.get(key) for key in SHARED)
     ]
-    return _draw(path.parent, f"{name}-", same)
+    return _draw_scores(path.parent, f"{name}-", same)
 
 
-def _draw(folder: Path, prefix: str, records: list[dict[str, Any]]) -> list[Path]:
+def _draw_scores(
+    folder: Path, prefix: str, records: list[dict[str, Any]]
+) -> list[Path]:
     if not records:
         return []
     first, made = records[0], []
@@ -309,3 +212,97 @@ def measured_scores(records: Iterable[dict[str, Any]], grouping: str) -> Measure
                 ],
             )
     return ours | {name: runs for name, runs in others.items() if name not in ours}
+
+
+def draw_temporal(
+    folder: Path, module: RelationalModule, dataset: Any, follow: Sequence[str]
+) -> list[Path]:
+    """Draw the first of the graphs with the most entities: trajectories for a forecast
+    of positions, interactions where pairs are judged, and the weights of frames where
+    there is attention over them."""
+    graph = max((dataset[index] for index in range(len(dataset))), key=_entities)
+    batch = Batch.from_data_list([graph], follow_batch=list(follow))
+    module.eval()
+    with torch.no_grad():
+        output = module(batch.to(module.device)).cpu()
+        weights = _frame_weights(module, batch)
+    made = []
+    if module.task.metric in ("displacement", "squared_error") and output.size(-1) > 1:
+        made.append(_trajectories(folder, dataset, graph, output))
+    if "edge_label_index" in graph and module.task.classes and output.size(-1) == 2:
+        made.append(_interactions(folder, graph, output))
+    if weights is not None:
+        made.append(_attention(folder, dataset, graph, output, weights))
+    return made
+
+
+def _entities(graph: Data) -> int:
+    """How many entities count for the score."""
+    mask = graph.get("y_mask")
+    return int(graph.num_nodes if mask is None else mask.any(dim=-1).sum())
+
+
+def _trajectories(folder: Path, dataset: Any, graph: Data, output: Tensor) -> Path:
+    path = folder / "trajectories.png"
+    plot_trajectories(
+        graph.x[..., :2],
+        graph.y[..., :2],
+        output[..., :2],
+        history_mask=graph.mask,
+        future_mask=graph.get("y_mask"),
+        unit=getattr(dataset, "UNIT", None),
+        path=path,
+    )
+    return path
+
+
+def _interactions(folder: Path, graph: Data, output: Tensor) -> Path:
+    path = folder / "interactions.png"
+    plot_interactions(
+        output.softmax(dim=-1)[:, 1],
+        graph.y,
+        graph.x[:, -1, :2],
+        edge_index=graph.edge_label_index,
+        path=path,
+    )
+    return path
+
+
+def _attention(
+    folder: Path, dataset: Any, graph: Data, output: Tensor, weights: Tensor
+) -> Path:
+    path = folder / "frame-attention.png"
+    names = getattr(dataset, "entity_names", lambda graph: None)(graph)
+    marks = getattr(dataset, "marked_frames", lambda graph: None)(graph)
+    options = {} if marks is None else {"marked": marks[0], "marked_name": marks[1]}
+    plot_frame_attention(
+        weights,
+        graph.mask,
+        names,
+        title=_question(dataset, graph, output),
+        path=path,
+        **options,
+    )
+    return path
+
+
+def _question(dataset: Any, graph: Data, output: Tensor) -> str | None:
+    """What is asked of a graph and what the network answers."""
+    if not hasattr(dataset, "question_text") or not hasattr(dataset, "ANSWERS"):
+        return None
+    probability, answer = output[0].softmax(dim=-1).max(dim=-1)
+    return (
+        f"{dataset.question_text(graph.u[0])} {dataset.ANSWERS[int(answer)]} "
+        f"({float(probability):.0%}); right is {dataset.ANSWERS[int(graph.y[0])]}"
+    )
+
+
+def _frame_weights(module: RelationalModule, batch: Data) -> Tensor | None:
+    """The weight of each frame of each entity, :math:`[N, T]`."""
+    if getattr(module.model, "attention", None) is None:
+        return None
+    arguments = forward_arguments(module.model, batch)
+    _, (index, alpha) = module.model(**arguments, return_attention_weights=True)
+    weights = alpha.new_zeros(batch.mask.shape)
+    weights[index[1], index[0]] = alpha
+    return weights.cpu()

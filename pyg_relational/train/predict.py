@@ -1,4 +1,9 @@
-"""Answers of a trained model to inputs of the user, such as two images."""
+"""Answers of a trained model to inputs of the user, and what decided them.
+
+Some datasets describe a scene with questions in a JSON file (``scene_from_objects``),
+whose answers can be explained by pairs; others take texts or names of files
+(``data_from_inputs``), whose answer has a picture.
+"""
 
 import base64
 import html
@@ -6,7 +11,6 @@ import inspect
 import io
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -18,38 +22,37 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from pyg_relational._checks import UsageError, nearest_names
-from pyg_relational._files import read_json, write_atomic
+from pyg_relational._files import read_json, write_atomic, write_text
 from pyg_relational.explain import (
     attention_matrix,
     pair_attribution,
     plot_attention,
+    plot_image_pair,
     plot_scene,
+    plot_sentence_pair,
     top_pairs,
 )
 from pyg_relational.explain.attribution import SumsPairs
 from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.train.fit import build_module
-from pyg_relational.train.module import RelationalModule
-from pyg_relational.train.registry import dataset_class
+from pyg_relational.train.module import answer_probabilities
+from pyg_relational.train.recipe import dataset_class
 from pyg_relational.train.run_folder import load_model, read_config
 
-# Answers of a trained model to single scenes.
-
-
 INPUT_KEYS = ("objects", "questions")
-
-
-def answer_probabilities(
-    module: RelationalModule, scenes: Sequence[Data], follow_batch: list[str]
-) -> list[Tensor]:
-    """Return the probability of every answer to every question of each scene."""
-    batch = Batch.from_data_list(list(scenes), follow_batch=follow_batch)
-    module.eval()
-    with torch.no_grad():
-        output = module(batch.to(module.device))
-        output = module.task.answer(output, batch.y)
-        probability = output.softmax(dim=-1).cpu()
-    return list(probability.split([len(scene.y) for scene in scenes]))
+REPORT_SUFFIXES = (".html", ".png")
+MOVED = "loss of the answer's score"
+NOTE = (
+    "A pair counts by what the score (logit) of the given answer loses when the pair "
+    "is taken out of the model's sum; below zero, it spoke against the answer. Rows of "
+    "the matrices are targets, columns are sources."
+)
+# What draws an answer, by what the dataset says its inputs are.
+PICTURES: dict[str, Callable[..., Any]] = {
+    "images": plot_image_pair,
+    "sentences": plot_sentence_pair,
+}
+PICTURE_SUFFIXES = (".png", ".svg")
 
 
 def predict(run: Path, scene_file: Path) -> list[dict[str, Any]]:
@@ -123,18 +126,6 @@ def _read_description(path: Path) -> dict[str, Any]:
     return description
 
 
-# Reports that show which pairs decided the answers about a scene.
-
-
-REPORT_SUFFIXES = (".html", ".png")
-MOVED = "loss of the answer's score"
-NOTE = (
-    "A pair counts by what the score (logit) of the given answer loses when the pair "
-    "is taken out of the model's sum; below zero, it spoke against the answer. Rows of "
-    "the matrices are targets, columns are sources."
-)
-
-
 def explain(run: Path, scene_file: Path, output: Path) -> list[dict[str, Any]]:
     """Write a report on which pairs decided the answers about a scene."""
     if output.suffix not in REPORT_SUFFIXES:
@@ -166,7 +157,7 @@ def explain(run: Path, scene_file: Path, output: Path) -> list[dict[str, Any]]:
     title = f"{type(model).__name__}: {run.name}, {scene_file.name}"
     if output.suffix == ".html":
         text = _html(title, entries, panels, objects)
-        write_atomic(output, lambda partial: partial.write_text(text))
+        write_text(output, text)
     else:
         _png(output, title, entries, panels, objects)
     return entries
@@ -255,14 +246,6 @@ def _html(
     )
 
 
-# What draws an answer, by what the dataset says its inputs are.
-PICTURES = {
-    "images": ("image_pair_plot", "plot_image_pair"),
-    "sentences": ("sentence_pair_plot", "plot_sentence_pair"),
-}
-SUFFIXES = (".png", ".svg")
-
-
 @dataclass(frozen=True)
 class Prediction:
     """The answer of a model to inputs of the user.
@@ -289,7 +272,7 @@ class Prediction:
 
 def run_prediction(run: Path, inputs: Sequence[str], picture: Path | None) -> None:
     """Answer inputs of the user, print the answer, draw it if asked."""
-    if picture is not None and picture.suffix.lower() not in SUFFIXES:
+    if picture is not None and picture.suffix.lower() not in PICTURE_SUFFIXES:
         raise UsageError(f"expected --picture to end with .png or .svg, got {picture}")
     config = read_config(run)
     if not hasattr(dataset_class(config["dataset"]["class"]), "data_from_inputs"):
@@ -349,10 +332,7 @@ def print_prediction(prediction: Prediction, console: Console | None = None) -> 
 
 def draw_prediction(prediction: Prediction, path: Path) -> None:
     """Write a picture of inputs and answer."""
-    module, name = PICTURES[prediction.kind]
-    draw: Callable[..., Any] = getattr(
-        import_module(f"pyg_relational.explain.{module}"), name
-    )
+    draw = PICTURES[prediction.kind]
     details = {"data": prediction.data, "attention": prediction.attention}
     taken = inspect.signature(draw).parameters
     draw(

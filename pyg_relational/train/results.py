@@ -14,7 +14,7 @@ from rich.console import Console
 from rich.table import Table
 
 from pyg_relational._checks import UsageError
-from pyg_relational._files import read_json, write_atomic, write_json
+from pyg_relational._files import read_json, write_json, write_text
 from pyg_relational.train.run_folder import hardware, versions
 
 # The grouping of counts: how many groups are solved.
@@ -458,7 +458,7 @@ def _anchor(heading: str) -> str:
 
 
 def _write(page: str, text: str) -> None:
-    write_atomic(Path(page), lambda partial: partial.write_text(text))
+    write_text(Path(page), text)
 
 
 def _read(page: str) -> str:

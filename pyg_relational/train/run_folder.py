@@ -16,7 +16,7 @@ from filelock import FileLock, Timeout
 from torch import nn
 
 from pyg_relational._checks import UsageError
-from pyg_relational._files import read_json, read_yaml, write_atomic
+from pyg_relational._files import read_json, read_yaml, write_text
 from pyg_relational.train.weights import load_weights, save_weights, without_checksum
 
 # From glibc's malloc.h; -1 as the second one's value means never.
@@ -117,8 +117,10 @@ def prepare(
             partial.unlink()
         # Through JSON: equal parts shall be written out, not as references.
         plain = json.loads(json.dumps(config))
+        # Of studies, not of runs.
+        plain.pop("search", None)
         text = yaml.safe_dump(plain, sort_keys=False, allow_unicode=True)
-        write_atomic(folder / "config.yaml", lambda partial: partial.write_text(text))
+        write_text(folder / "config.yaml", text)
     except OSError as error:
         raise _unwritable(folder, error) from error
 

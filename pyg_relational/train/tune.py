@@ -39,34 +39,286 @@ from sqlalchemy.exc import DatabaseError
 from torch import distributed
 
 from pyg_relational._checks import UsageError
-from pyg_relational._files import write_atomic
+from pyg_relational._files import write_atomic, write_text
 from pyg_relational.train.callbacks import progress, quiet_lightning
-from pyg_relational.train.fit import build_data, build_module, fit_weights
+from pyg_relational.train.fit import build_data, fit_weights
 from pyg_relational.train.module import Task, task_of
 from pyg_relational.train.recipe import (
     PARTS,
     Choices,
     Distribution,
     Range,
+    allow,
+    allowed_modules,
     apply_settings,
     check_settings,
+    dataset_class,
     read_space,
     short,
 )
-from pyg_relational.train.registry import (
-    allow,
-    allowed_modules,
-    build_model,
-    dataset_class,
-)
 from pyg_relational.train.run_folder import keep_freed_memory, prepare
-
-# A study on disk: trials that several processes work on, any of which may be killed.
-
 
 NAME = "tune"
 # A trial whose process was killed as often may be what kills it, by its memory.
 MAX_RETRIES = 3
+# Trials that all fail say that the recipe is at fault, not the values they tried.
+FAILURES = 3
+# Options of `tune` that stand for one of the options that may be tuned.
+SHORT = {"epochs": "budget.max_epochs", "max_steps": "budget.max_steps"}
+# Of the report: trials in the table, panels side by side in the picture.
+SHOWN = 4
+COLUMNS = 3
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a study shall do.
+
+    Args:
+        config (dict): What :func:`~pyg_relational.train.recipe.configure` returned.
+        folder (Path): The folder of the study.
+        trials (int): Trials in all, earlier ones included. (default: ``20``)
+        sampler (str): ``"tpe"`` or ``"random"``. (default: ``"tpe"``)
+        pruner (str): ``"median"`` or ``"none"``. (default: ``"median"``)
+        workers (int): Processes that run trials. (default: ``1``)
+        threads (int, optional): CPU threads of each; ``None`` shares the cores out
+            among workers. (default: ``None``)
+        deadline (float, optional): Time, as :func:`time.time` counts it, after which no
+            trial begins. (default: ``None``)
+        options (dict): Options of ``train`` that the configuration came from; the best
+            ones are written with them. (default: ``{}``)
+    """
+
+    config: dict[str, Any]
+    folder: Path
+    trials: int = 20
+    sampler: str = "tpe"
+    pruner: str = "median"
+    workers: int = 1
+    threads: int | None = None
+    deadline: float | None = None
+    options: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def task(self) -> Task:
+        """The task of the dataset."""
+        return task_of(dataset_class(self.config["dataset"]["class"]).task)
+
+    def space(self) -> dict[str, Distribution]:
+        """Return the distributions of the options that are tuned."""
+        where = f"'search' of recipe '{self.config['recipe']}'"
+        space = read_space(self.config["search"], where)
+        if not space:
+            raise UsageError(
+                f"recipe '{self.config['recipe']}' has no section 'search'; add one, "
+                "such as search: {optimizer.learning_rate: {low: 1.0e-4, high: "
+                "1.0e-2, log: true}}"
+            )
+        values = ((key, space[key].examples()) for key in space)
+        check_settings({**self.config, "baseline": None}, values, where)
+        fixed = {**(self.options.get("set") or {})}
+        fixed |= {key: self.options.get(option) for option, key in SHORT.items()}
+        for key in space:
+            if fixed.get(key) is not None:
+                raise UsageError(
+                    f"{where}: {key} cannot be both searched and given as an option; "
+                    "leave out either"
+                )
+        return space
+
+    def study(self) -> "Study":
+        """Open the study."""
+        keys = ("recipe", "size", "representation", "model_name", "seed", "precision")
+        identity = {key: self.config[key] for key in keys}
+        identity |= {part: self.config[part] for part in PARTS if part != "baseline"}
+        # Where the data lies does not change what is learnt from it.
+        dataset = self.config["dataset"]
+        identity["dataset"] = {k: v for k, v in dataset.items() if k != "root"}
+        identity["search"] = self.config["search"]
+        return Study(self.folder, identity, self.space(), self.task.mode)
+
+
+def tune(plan: Plan) -> bool:
+    """Run the trials that a study lacks."""
+    _check_alone()
+    plan.study().close()
+    # Written once, before workers look for it; the test split stays untouched.
+    build_data(plan.config).setup("fit")
+    try:
+        if plan.workers == 1:
+            work(plan)
+        else:
+            _employ(plan)
+    except (KeyboardInterrupt, SystemExit):
+        # Lightning turns the former into the latter and ignores Ctrl-C from then on.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
+        return False
+    finally:
+        study = plan.study()
+        study.recover()
+        study.close()
+    return True
+
+
+def _check_alone() -> None:
+    started = distributed.is_available() and distributed.is_torchelastic_launched()
+    count = os.environ.get("WORLD_SIZE", "1")
+    if started and count != "1":
+        raise UsageError(
+            f"`tune` was started by torchrun as {count} processes; trials share no "
+            "batches. Start it once, without torchrun, and give --workers "
+            f"{os.environ.get('LOCAL_WORLD_SIZE', count)} to run trials side by side"
+        )
+
+
+def work(plan: Plan) -> None:
+    """Run trials until the study has enough of them or the time is over."""
+    study = plan.study()
+    try:
+        end = math.inf if plan.deadline is None else plan.deadline
+        while time.time() < end and not _orphaned():
+            seed = plan.config["seed"]
+            claim = study.claim(plan.trials, plan.sampler, seed, _pruner(plan))
+            if claim is None:
+                break
+            _run(plan, study, claim)
+            _check_failures(study)
+    finally:
+        study.close()
+
+
+class Report(Callback):
+    """Reports every validation score to a trial, and ends the training if it is pruned.
+
+    Args:
+        trial (Trial): The trial.
+        monitor (str): The validation score.
+    """
+
+    def __init__(self, trial: Trial, monitor: str) -> None:
+        self.trial = trial
+        self.monitor = monitor
+        self.values: list[float] = []
+        self.pruned = False
+
+    def on_validation_end(
+        self, trainer: pl.Trainer, pl_module: pl.LightningModule
+    ) -> None:
+        """Report the score."""
+        if _orphaned():
+            raise KeyboardInterrupt
+        value, epoch = (
+            float(trainer.callback_metrics[self.monitor]),
+            trainer.current_epoch,
+        )
+        if math.isfinite(value):
+            self.values.append(value)
+            self.trial.report(value, epoch + 1)
+            last = epoch + 1 == trainer.max_epochs
+            self.pruned = not last and self.trial.should_prune()
+            trainer.should_stop = trainer.should_stop or self.pruned
+
+
+def _run(plan: Plan, study: "Study", claim: "Claim") -> None:
+    number, metric = claim.trial.number, plan.task.metric
+    shown = "  ".join(f"{key}={short(value)}" for key, value in claim.settings.items())
+    try:
+        value = _train(plan, claim)
+    except (UsageError, torch.OutOfMemoryError) as error:
+        reason = " ".join(str(error).split())
+        study.fail(claim, reason)
+        print(f"trial {number} failed: {reason}  {shown}", flush=True)
+    except (KeyboardInterrupt, SystemExit):
+        study.hand_back(claim)
+        raise
+    except BaseException:
+        study.abandon(claim)
+        raise
+    else:
+        study.finish(claim, value)
+        outcome = "pruned" if value is None else f"val/{metric} {value:.4f}"
+        print(f"trial {number}: {outcome}  {shown}", flush=True)
+
+
+def _train(plan: Plan, claim: "Claim") -> float | None:
+    """Returns the best validation score; None if the trial was pruned."""
+    settings, task = claim.settings, plan.task
+    config = apply_settings(plan.config, settings, "search")
+    folder = plan.folder / "trials" / str(claim.trial.number)
+    report = Report(claim.trial, f"val/{task.metric}")
+    # Several bars would draw over each other.
+    bars = [progress(report.monitor)] if plan.workers == 1 else []
+    prepare(folder, config, resume=False, overwrite=True)
+    with quiet_lightning():
+        fit_weights(config, folder, [report, *bars])
+    # The winner is trained anew, with a test: a study needs no weights.
+    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
+    if not report.values:
+        raise UsageError(
+            "its training ended before the first validation with a finite score; raise "
+            "budget.max_minutes or --max-steps, or lower the learning rate"
+        )
+    best = max(report.values) if task.mode == "max" else min(report.values)
+    return None if report.pruned else best
+
+
+def _pruner(plan: Plan) -> BasePruner:
+    if plan.pruner == "none":
+        return NopPruner()
+    epochs = plan.config["model"].get("max_epochs", plan.config["budget"]["max_epochs"])
+    # Early scores say little: a small learning rate starts slowly.
+    return MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 4)
+
+
+def _check_failures(study: "Study") -> None:
+    reasons = [failure(trial) for trial in study.finished()]
+    if len(reasons) >= FAILURES and None not in reasons:
+        raise UsageError(f"all {len(reasons)} trials failed, the last: {reasons[-1]}")
+
+
+def _employ(plan: Plan) -> None:
+    context = multiprocessing.get_context("spawn")
+    # Daemons: they end with this process, unless it is killed.
+    processes = [
+        context.Process(
+            target=_work_as_process, args=(plan, allowed_modules()), daemon=True
+        )
+        for _ in range(plan.workers)
+    ]
+    for process in processes:
+        process.start()
+    try:
+        for process in processes:
+            process.join()
+    except KeyboardInterrupt:
+        for process in processes:
+            process.join(timeout=10)
+        raise
+    if codes := [p.exitcode for p in processes if p.exitcode]:
+        raise UsageError(
+            f"{len(codes)} of {plan.workers} workers ended early (exit code "
+            f"{codes[0]}); run the same command again to continue the study"
+        )
+
+
+def _work_as_process(plan: Plan, modules: list[str]) -> None:
+    for module in modules:
+        allow(module)
+    share = max(1, (os.cpu_count() or 1) // plan.workers)
+    torch.set_num_threads(plan.threads or share)
+    keep_freed_memory()
+    try:
+        work(plan)
+    except (KeyboardInterrupt, SystemExit):
+        return
+    except (UsageError, OSError) as error:
+        print(f"worker: {' '.join(str(error).split())}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _orphaned() -> bool:
+    parent = multiprocessing.parent_process()
+    return parent is not None and not parent.is_alive()
 
 
 @dataclass(frozen=True)
@@ -309,87 +561,6 @@ def _sampler(name: str, seed: int, number: int) -> BaseSampler:
     return TPESampler(seed=own, constant_liar=True)
 
 
-# Options of `tune` that stand for one of the options that may be tuned.
-SHORT = {"epochs": "budget.max_epochs", "max_steps": "budget.max_steps"}
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a study shall do.
-
-    Args:
-        config (dict): What :func:`~pyg_relational.train.run.configure` returned.
-        search (dict): The section ``search`` of the recipe, resolved.
-        folder (Path): The folder of the study.
-        trials (int): Trials in all, earlier ones included. (default: ``20``)
-        sampler (str): ``"tpe"`` or ``"random"``. (default: ``"tpe"``)
-        pruner (str): ``"median"`` or ``"none"``. (default: ``"median"``)
-        workers (int): Processes that run trials. (default: ``1``)
-        threads (int, optional): CPU threads of each; ``None`` shares the cores out
-            among workers. (default: ``None``)
-        deadline (float, optional): Time, as :func:`time.time` counts it, after which no
-            trial begins. (default: ``None``)
-        options (dict): Options of ``train`` that the configuration came from; the best
-            ones are written with them. (default: ``{}``)
-    """
-
-    config: dict[str, Any]
-    search: dict[str, Any]
-    folder: Path
-    trials: int = 20
-    sampler: str = "tpe"
-    pruner: str = "median"
-    workers: int = 1
-    threads: int | None = None
-    deadline: float | None = None
-    options: dict[str, Any] = field(default_factory=dict)
-
-    @property
-    def task(self) -> Task:
-        """The task of the dataset."""
-        return task_of(dataset_class(self.config["dataset"]["class"]).task)
-
-    def space(self) -> dict[str, Distribution]:
-        """Return the distributions of the options that are tuned."""
-        where = f"'search' of recipe '{self.config['recipe']}'"
-        space = read_space(self.search, where)
-        if not space:
-            raise UsageError(
-                f"recipe '{self.config['recipe']}' has no section 'search'; add one, "
-                "such as search: {optimizer.learning_rate: {low: 1.0e-4, high: "
-                "1.0e-2, log: true}}"
-            )
-        values = ((key, space[key].examples()) for key in space)
-        check_settings({**self.config, "baseline": None}, values, where)
-        fixed = {**(self.options.get("set") or {})}
-        fixed |= {key: self.options.get(option) for option, key in SHORT.items()}
-        for key in space:
-            if fixed.get(key) is not None:
-                raise UsageError(
-                    f"{where}: {key} cannot be both searched and given as an option; "
-                    "leave out either"
-                )
-        return space
-
-    def study(self) -> Study:
-        """Open the study."""
-        keys = ("recipe", "size", "representation", "model_name", "seed", "precision")
-        identity = {key: self.config[key] for key in keys}
-        identity |= {part: self.config[part] for part in PARTS if part != "baseline"}
-        # Where the data lies does not change what is learnt from it.
-        dataset = self.config["dataset"]
-        identity["dataset"] = {k: v for k, v in dataset.items() if k != "root"}
-        identity["search"] = self.search
-        return Study(self.folder, identity, self.space(), self.task.mode)
-
-
-# What a study found: a table, the best options as a file, and a picture.
-
-
-SHOWN = 4
-COLUMNS = 3
-
-
 def report(plan: Plan, recipe: str, console: Console | None = None) -> bool:
     """Print what a study found; write ``best.yaml`` and ``study.png`` beside it."""
     console = console or Console()
@@ -432,7 +603,7 @@ def write_best(
     options["set"] = {**options.get("set", {}), **settings}
     text = f"# {plan.config['recipe']}, {plan.config['model_name']}: {remark}\n"
     text += yaml.safe_dump(options, sort_keys=False, allow_unicode=True)
-    write_atomic(path, lambda partial: partial.write_text(text))
+    write_text(path, text)
 
 
 def picture(path: Path, study: Study, metric: str) -> None:
@@ -515,191 +686,3 @@ def _points(axes: Axes, trials: list[FrozenTrial], places: list[float]) -> None:
             axes.scatter(
                 *zip(*points, strict=True), marker=marker, color=colour, label=label
             )
-
-
-# Trials that all fail say that the recipe is at fault, not the values they tried.
-FAILURES = 3
-
-
-def tune(plan: Plan) -> bool:
-    """Run the trials that a study lacks."""
-    _check_alone()
-    plan.study().close()
-    # Written once, before workers look for it; the test split stays untouched.
-    module = build_module(plan.config, build_model(plan.config["model"]))
-    build_data(plan.config, module).setup("fit")
-    try:
-        if plan.workers == 1:
-            work(plan)
-        else:
-            _employ(plan)
-    except (KeyboardInterrupt, SystemExit):
-        # Lightning turns the former into the latter and ignores Ctrl-C from then on.
-        signal.signal(signal.SIGINT, signal.default_int_handler)
-        return False
-    finally:
-        study = plan.study()
-        study.recover()
-        study.close()
-    return True
-
-
-def _check_alone() -> None:
-    started = distributed.is_available() and distributed.is_torchelastic_launched()
-    count = os.environ.get("WORLD_SIZE", "1")
-    if started and count != "1":
-        raise UsageError(
-            f"`tune` was started by torchrun as {count} processes; trials share no "
-            "batches. Start it once, without torchrun, and give --workers "
-            f"{os.environ.get('LOCAL_WORLD_SIZE', count)} to run trials side by side"
-        )
-
-
-def work(plan: Plan) -> None:
-    """Run trials until the study has enough of them or the time is over."""
-    study = plan.study()
-    try:
-        end = math.inf if plan.deadline is None else plan.deadline
-        while time.time() < end and not _orphaned():
-            seed = plan.config["seed"]
-            claim = study.claim(plan.trials, plan.sampler, seed, _pruner(plan))
-            if claim is None:
-                break
-            _run(plan, study, claim)
-            _check_failures(study)
-    finally:
-        study.close()
-
-
-class Report(Callback):
-    """Reports every validation score to a trial, and ends the training if it is pruned.
-
-    Args:
-        trial (Trial): The trial.
-        monitor (str): The validation score.
-    """
-
-    def __init__(self, trial: Trial, monitor: str) -> None:
-        self.trial = trial
-        self.monitor = monitor
-        self.values: list[float] = []
-        self.pruned = False
-
-    def on_validation_end(
-        self, trainer: pl.Trainer, pl_module: pl.LightningModule
-    ) -> None:
-        """Report the score."""
-        if _orphaned():
-            raise KeyboardInterrupt
-        value, epoch = (
-            float(trainer.callback_metrics[self.monitor]),
-            trainer.current_epoch,
-        )
-        if math.isfinite(value):
-            self.values.append(value)
-            self.trial.report(value, epoch + 1)
-            last = epoch + 1 == trainer.max_epochs
-            self.pruned = not last and self.trial.should_prune()
-            trainer.should_stop = trainer.should_stop or self.pruned
-
-
-def _run(plan: Plan, study: Study, claim: Claim) -> None:
-    number, metric = claim.trial.number, plan.task.metric
-    shown = "  ".join(f"{key}={short(value)}" for key, value in claim.settings.items())
-    try:
-        value = _train(plan, claim)
-    except (UsageError, torch.OutOfMemoryError) as error:
-        reason = " ".join(str(error).split())
-        study.fail(claim, reason)
-        print(f"trial {number} failed: {reason}  {shown}", flush=True)
-    except (KeyboardInterrupt, SystemExit):
-        study.hand_back(claim)
-        raise
-    except BaseException:
-        study.abandon(claim)
-        raise
-    else:
-        study.finish(claim, value)
-        outcome = "pruned" if value is None else f"val/{metric} {value:.4f}"
-        print(f"trial {number}: {outcome}  {shown}", flush=True)
-
-
-def _train(plan: Plan, claim: Claim) -> float | None:
-    """Returns the best validation score; None if the trial was pruned."""
-    settings, task = claim.settings, plan.task
-    config = apply_settings(plan.config, settings, "search")
-    folder = plan.folder / "trials" / str(claim.trial.number)
-    report = Report(claim.trial, f"val/{task.metric}")
-    # Several bars would draw over each other.
-    bars = [progress(report.monitor)] if plan.workers == 1 else []
-    prepare(folder, config, resume=False, overwrite=True)
-    with quiet_lightning():
-        fit_weights(config, folder, [report, *bars])
-    # The winner is trained anew, with a test: a study needs no weights.
-    shutil.rmtree(folder / "checkpoints", ignore_errors=True)
-    if not report.values:
-        raise UsageError(
-            "its training ended before the first validation with a finite score; raise "
-            "budget.max_minutes or --max-steps, or lower the learning rate"
-        )
-    best = max(report.values) if task.mode == "max" else min(report.values)
-    return None if report.pruned else best
-
-
-def _pruner(plan: Plan) -> BasePruner:
-    if plan.pruner == "none":
-        return NopPruner()
-    epochs = plan.config["model"].get("max_epochs", plan.config["budget"]["max_epochs"])
-    # Early scores say little: a small learning rate starts slowly.
-    return MedianPruner(n_startup_trials=5, n_warmup_steps=epochs // 4)
-
-
-def _check_failures(study: Study) -> None:
-    reasons = [failure(trial) for trial in study.finished()]
-    if len(reasons) >= FAILURES and None not in reasons:
-        raise UsageError(f"all {len(reasons)} trials failed, the last: {reasons[-1]}")
-
-
-def _employ(plan: Plan) -> None:
-    context = multiprocessing.get_context("spawn")
-    # Daemons: they end with this process, unless it is killed.
-    processes = [
-        context.Process(
-            target=_work_as_process, args=(plan, allowed_modules()), daemon=True
-        )
-        for _ in range(plan.workers)
-    ]
-    for process in processes:
-        process.start()
-    try:
-        for process in processes:
-            process.join()
-    except KeyboardInterrupt:
-        for process in processes:
-            process.join(timeout=10)
-        raise
-    if codes := [p.exitcode for p in processes if p.exitcode]:
-        raise UsageError(
-            f"{len(codes)} of {plan.workers} workers ended early (exit code "
-            f"{codes[0]}); run the same command again to continue the study"
-        )
-
-
-def _work_as_process(plan: Plan, modules: list[str]) -> None:
-    for module in modules:
-        allow(module)
-    share = max(1, (os.cpu_count() or 1) // plan.workers)
-    torch.set_num_threads(plan.threads or share)
-    keep_freed_memory()
-    try:
-        work(plan)
-    except (KeyboardInterrupt, SystemExit):
-        return
-    except (UsageError, OSError) as error:
-        print(f"worker: {' '.join(str(error).split())}", file=sys.stderr)
-        sys.exit(2)
-
-
-def _orphaned() -> bool:
-    parent = multiprocessing.parent_process()
-    return parent is not None and not parent.is_alive()

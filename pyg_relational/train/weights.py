@@ -18,7 +18,7 @@ from torch import nn
 
 from pyg_relational._checks import UsageError
 from pyg_relational._files import read_json, write_atomic, write_json
-from pyg_relational.train.registry import build_model
+from pyg_relational.train.recipe import build_model
 
 # Files of these kinds are pickles, which run what they please when they are read.
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")

@@ -5,7 +5,7 @@ from torch import Tensor
 from torch_geometric.data import Batch, Data
 from torch_geometric.transforms import BaseTransform
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.data.predicates import named_predicates
 from pyg_relational.data.relations import (
     Columns,
@@ -61,7 +61,7 @@ class AddRelations(BaseTransform):
         columns: Columns,
         as_: str = "labels",
     ) -> None:
-        check_choice(as_, ["labels", "edges"], "as_")
+        check_name("as_", as_, ["labels", "edges"])
         found = named_predicates(predicates)
         self.predicates = [item for item in found if item.arity == 2]
         self.triple_predicates = [item for item in found if item.arity == 3]

@@ -1,7 +1,9 @@
+import gc
 import json
 import math
 import random
 import shlex
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
@@ -24,6 +26,15 @@ RELATION = Case(
     in_channels=3,
     budget=0.0,
 )
+
+
+@pytest.fixture(autouse=True, scope="module")
+def frozen() -> Iterator[None]:
+    """Collecting garbage before every measured call need not look at what is there."""
+    gc.collect()
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 def naive_relation(problem: Problem) -> torch.Tensor:

@@ -218,7 +218,7 @@ def test_folders_that_do_not_fit(source: Path, tmp_path: Path) -> None:
     (tmp_path / "none").mkdir()
     with pytest.raises(ValueError, match="holds no scenes"):
         convert(tmp_path / "none", tmp_path / "zip", Conversion())
-    with pytest.raises(ValueError, match="Unknown split 'valid'"):
+    with pytest.raises(ValueError, match=r"'split' must be .*got 'valid'"):
         SceneDataset(tmp_path / "out", "valid")
     (tmp_path / "out" / "shard-000000.pt").write_bytes(b"")
     with pytest.raises(ValueError, match=r"shard-000000\.pt' is missing or broken"):

@@ -141,7 +141,7 @@ WRONG = [
     (case, arguments, error, message)
     for case in CASES
     for arguments, error, message in [
-        ({"split": "valid"}, ValueError, "Unknown split 'valid'; did you mean 'val'"),
+        ({"split": "valid"}, ValueError, "'split' must be .*mean 'val'"),
         ({"splt": "val"}, TypeError, "'splt'"),
         *case.wrong,
     ]

@@ -113,7 +113,7 @@ def test_without_data_and_network_it_says_where_files_go(tmp_path, monkeypatch):
 
 
 def test_an_unknown_split_is_refused(root):
-    with pytest.raises(ValueError, match=r"Unknown split 'valid'.*Expected one of: tr"):
+    with pytest.raises(ValueError, match=r"'split' must be one of 'tr.*got 'valid'"):
         MolHIV(str(root), "valid")
 
 

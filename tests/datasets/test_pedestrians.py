@@ -14,7 +14,7 @@ from torch_geometric.loader import DataLoader
 from pyg_relational.data.temporal import TemporalGraph
 from pyg_relational.datasets import Pedestrians, pedestrians
 from pyg_relational.datasets.pedestrians import read_scene, scene_samples, velocities
-from pyg_relational.train.module import RelationalModule
+from pyg_relational.train.module import score_of, task_of
 from pyg_relational.train.references import reference_of
 from tests.datasets.small_files import FRAMES, write_pedestrians
 
@@ -85,10 +85,8 @@ def test_constant_velocity_is_right_about_straight_walks(root):
     torch.testing.assert_close(dataset.constant_velocity(batch), forecast)
     # One metre to the side at the end of the forecast is the final error.
     forecast[:, -1, 0] += 1.0
-    module = RelationalModule(
-        torch.nn.Identity(), dataset.task, dataset.metric_groups()
-    )
-    scores = module.score_of(forecast, data)
+    groups = dataset.metric_groups()
+    scores = score_of(task_of(dataset.task), groups, forecast, data)
     assert scores["time"] == {
         "before the end": pytest.approx(0, abs=1e-3),
         "final": pytest.approx(1, abs=1e-3),

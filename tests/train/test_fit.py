@@ -6,9 +6,9 @@ from pathlib import Path
 import pytest
 import torch
 
+from pyg_relational.train import configure
 from pyg_relational.train.fit import build_data, build_module, fit
-from pyg_relational.train.registry import build_model
-from pyg_relational.train.run import configure
+from pyg_relational.train.recipe import build_model
 
 SCENES = ("biwi_eth", "biwi_hotel", "crowds_zara01")
 

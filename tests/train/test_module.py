@@ -4,7 +4,12 @@ from torch import Tensor, nn
 from torch_geometric.data import Batch, Data
 
 from pyg_relational._checks import UsageError
-from pyg_relational.train.module import RelationalModule, task_of, warmup_cosine
+from pyg_relational.train.module import (
+    RelationalModule,
+    score_of,
+    task_of,
+    warmup_cosine,
+)
 
 
 class Sum(nn.Module):
@@ -200,7 +205,7 @@ def test_the_mask_holds_for_loss_scores_and_groups() -> None:
     }
     assert module.score.compute() == expected
     # References are given all rows, as one table.
-    assert module.score_of(batch.answers, batch) == expected
+    assert score_of(module.task, groups, batch.answers, batch) == expected
 
 
 def test_a_batch_without_a_marked_row_changes_nothing() -> None:

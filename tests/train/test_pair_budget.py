@@ -9,8 +9,8 @@ from torch_geometric.data import Data
 
 from pyg_relational._checks import UsageError
 from pyg_relational.loader import in_memory, pair_costs
+from pyg_relational.train import configure, train
 from pyg_relational.train.datamodule import RelationalDataModule
-from pyg_relational.train.run import configure, train
 
 
 def ragged(root: str, split: str) -> Any:

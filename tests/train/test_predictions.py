@@ -15,6 +15,7 @@ from pyg_relational.cli import main
 from pyg_relational.datasets import DigitRelations
 from pyg_relational.explain.plots import matrices as image_pair_plot
 from pyg_relational.nn.checks import forward_arguments
+from pyg_relational.train import configure, train
 from pyg_relational.train import predict as predictions
 from pyg_relational.train.predict import (
     Prediction,
@@ -23,7 +24,6 @@ from pyg_relational.train.predict import (
     print_prediction,
     run_prediction,
 )
-from pyg_relational.train.run import configure, train
 from pyg_relational.train.run_folder import load_model
 
 pytest.importorskip("sklearn", reason="needs the extra data")

@@ -4,12 +4,12 @@ import pytest
 
 from pyg_relational._checks import UsageError
 from pyg_relational.train.recipe import (
+    build_model,
     load_recipe,
     recipe_names,
     resolve,
     size_names,
 )
-from pyg_relational.train.registry import build_model
 
 
 def test_later_layers_win(recipe: Path) -> None:

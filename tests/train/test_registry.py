@@ -2,8 +2,8 @@ import pytest
 
 from pyg_relational._checks import UsageError
 from pyg_relational.datasets import SortOfCLEVR
-from pyg_relational.train import registry
-from pyg_relational.train.registry import (
+from pyg_relational.train import recipe as recipes
+from pyg_relational.train.recipe import (
     allow,
     build_model,
     dataset_class,
@@ -29,7 +29,7 @@ def test_wrong_arguments_name_the_model() -> None:
 
 
 def test_others_only_where_allowed(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(registry, "_allowed", set())
+    monkeypatch.setattr(recipes, "_allowed", set())
     with pytest.raises(UsageError, match=r"'torch\.nn' need --allow torch\.nn"):
         model_class("torch.nn.Linear")
     allow("torch.nn")

@@ -9,8 +9,8 @@ import pytest
 import torch
 
 from pyg_relational.train import callbacks as checkpoints
+from pyg_relational.train import configure, train
 from pyg_relational.train.module import RelationalModule
-from pyg_relational.train.run import configure, train
 
 STEPS = 12  # in three epochs
 

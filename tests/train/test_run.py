@@ -7,8 +7,8 @@ import torch
 import yaml
 
 from pyg_relational._checks import UsageError
+from pyg_relational.train import configure, evaluate, train
 from pyg_relational.train.module import RelationalModule
-from pyg_relational.train.run import configure, evaluate, train
 from pyg_relational.train.run_folder import LOCK, load_model, occupied
 
 

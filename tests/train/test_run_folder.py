@@ -6,7 +6,7 @@ import pytest
 import yaml
 
 from pyg_relational._checks import UsageError
-from pyg_relational.train.run import configure
+from pyg_relational.train import configure
 from pyg_relational.train.run_folder import load_model, prepare, read_config
 
 

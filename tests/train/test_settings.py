@@ -7,6 +7,7 @@ from torch import nn
 
 from pyg_relational import models
 from pyg_relational._checks import UsageError
+from pyg_relational.train import configure, read_config
 from pyg_relational.train.recipe import (
     apply_settings,
     check_settings,
@@ -16,7 +17,7 @@ from pyg_relational.train.recipe import (
     recipe_names,
     resolve,
 )
-from pyg_relational.train.run import configure
+from pyg_relational.train.run_folder import prepare
 
 
 @pytest.fixture
@@ -133,4 +134,6 @@ def test_arguments_win_over_settings(recipe: Path) -> None:
     config = configure(str(recipe), command="c", learning_rate=0.25, settings=settings)
     assert config["optimizer"]["learning_rate"] == 0.25
     assert config["budget"]["batch_size"] == 3
-    assert "search" not in config
+    # It is of studies: a run's configuration does not hold it.
+    prepare(recipe.parent / "run", config, resume=False, overwrite=False)
+    assert "search" not in read_config(recipe.parent / "run")

@@ -60,7 +60,7 @@ def test_forecasts_are_drawn_beside_what_came(tmp_path: Path, drawn: Any) -> Non
         horizon=3,
         motion_dim=2,
     )
-    (path,) = temporal_pictures.draw(tmp_path, module, data, [])
+    (path,) = temporal_pictures.draw_temporal(tmp_path, module, data, [])
     assert path.name == "trajectories.png"
     assert path.read_bytes().startswith(PNG)
     (history, true, predicted), options = drawn["plot_trajectories"]
@@ -76,7 +76,7 @@ def test_interactions_are_drawn_with_their_probability(
 ) -> None:
     data = PhysicalConnections(str(tmp_path), "test", num_frames=6, **SIZES)
     module = module_of("classification", in_channels=4, out_channels=2, output="pair")
-    (path,) = temporal_pictures.draw(tmp_path, module, data, [])
+    (path,) = temporal_pictures.draw_temporal(tmp_path, module, data, [])
     assert path.name == "interactions.png"
     (probability, truth, positions), options = drawn["plot_interactions"]
     expected = answers(module, data[0]).softmax(dim=1)[:, 1]
@@ -91,7 +91,7 @@ def test_weights_of_frames_are_drawn_with_the_question(
 ) -> None:
     data = MovingShapes(str(tmp_path), "test", **SIZES)
     module = module_of("classification", in_channels=15, out_channels=2, u_dim=24)
-    (path,) = temporal_pictures.draw(tmp_path, module, data, [])
+    (path,) = temporal_pictures.draw_temporal(tmp_path, module, data, [])
     assert path.name == "frame-attention.png"
     (weights, mask, names), options = drawn["plot_frame_attention"]
     graph = max(data, key=lambda graph: graph.num_nodes)
@@ -116,7 +116,7 @@ def test_nothing_is_drawn_of_a_network_without_anything_to_show(
     data = MovingShapes(str(tmp_path), "test", **SIZES)
     options = {"in_channels": 15, "out_channels": 2, "u_dim": 24, "readout": "last"}
     module = module_of("classification", **options)
-    assert temporal_pictures.draw(tmp_path, module, data, []) == []
+    assert temporal_pictures.draw_temporal(tmp_path, module, data, []) == []
 
 
 def test_pedestrians_have_a_unit() -> None:

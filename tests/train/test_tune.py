@@ -12,12 +12,12 @@ from optuna.pruners import ThresholdPruner
 from optuna.trial import FrozenTrial, TrialState
 
 from pyg_relational._checks import UsageError
-from pyg_relational.train import registry
+from pyg_relational.train import configure
+from pyg_relational.train import recipe as recipes
 from pyg_relational.train import tune as tuning
 from pyg_relational.train.datamodule import RelationalDataModule
 from pyg_relational.train.module import RelationalModule, Task
 from pyg_relational.train.recipe import load_recipe, resolve
-from pyg_relational.train.run import configure
 from pyg_relational.train.tune import Plan, failure, report, tune
 
 SEARCH = {
@@ -35,8 +35,7 @@ def plan_of(
 ) -> Plan:
     config = configure(str(recipe), command="c", baseline=False, **changes)
     return Plan(
-        config=config,
-        search=search,
+        config={**config, "search": search},
         folder=recipe.parent / "study",
         trials=trials,
         options=options or {},
@@ -281,7 +280,7 @@ def test_another_model_is_refused(recipe: Path) -> None:
 
 def test_the_time_limit_begins_no_trial(recipe: Path) -> None:
     plan = plan_of(recipe)
-    late = Plan(plan.config, plan.search, plan.folder, deadline=0.0)
+    late = Plan(plan.config, plan.folder, deadline=0.0)
     assert tune(late)
     assert finished(plan) == []
 
@@ -294,7 +293,7 @@ def test_the_search_of_the_recipe_is_what_resolve_returns(recipe: Path) -> None:
 def test_workers_allow_what_this_process_does(
     recipe: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(registry, "_allowed", {"torch.nn"})
+    monkeypatch.setattr(recipes, "_allowed", {"torch.nn"})
     found = []
 
     class Process:
@@ -304,9 +303,9 @@ def test_workers_allow_what_this_process_does(
             self.work = lambda: target(*args)
 
         def start(self) -> None:
-            monkeypatch.setattr(registry, "_allowed", set())
+            monkeypatch.setattr(recipes, "_allowed", set())
             self.work()
-            found.append(registry.model_class("torch.nn.Linear"))
+            found.append(recipes.model_class("torch.nn.Linear"))
 
         def join(self) -> None:
             pass
@@ -314,7 +313,7 @@ def test_workers_allow_what_this_process_does(
     context = type("Context", (), {"Process": Process})
     monkeypatch.setattr(multiprocessing, "get_context", lambda method: context)
     monkeypatch.setattr(tuning, "work", lambda plan: None)
-    tuning._employ(Plan({}, {}, recipe.parent, workers=2, threads=1))
+    tuning._employ(Plan({}, recipe.parent, workers=2, threads=1))
     assert found == [torch.nn.Linear] * 2
 
 

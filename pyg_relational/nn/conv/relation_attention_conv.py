@@ -9,7 +9,7 @@ from torch_geometric.nn.inits import zeros
 from torch_geometric.typing import Adj, OptTensor
 from torch_geometric.utils import softmax
 
-from pyg_relational._checks import check_choice
+from pyg_relational._checks import check_name
 from pyg_relational.nn.attention import Projections, RelationAttention
 from pyg_relational.nn.checks import check_edges
 from pyg_relational.nn.pairwise import PairwiseMLP
@@ -110,7 +110,7 @@ class RelationAttentionConv(MessagePassing):
             in_channels, out_channels, heads, score, nn, edge_dim, u_dim
         )
         methods = ("auto", "tiled", *self.attention.score.methods)
-        check_choice(method, methods, "method")
+        check_name("method", method, methods)
         self.out_channels, self.heads, self.concat = out_channels, heads, concat
         self.dropout, self.self_pairs, self.method = dropout, self_pairs, method
         width = heads * out_channels if concat else out_channels
@@ -218,7 +218,7 @@ class RelationAttentionConv(MessagePassing):
             parts.value,
             target_ptr,
             source_ptr,
-            self.method,
+            method=self.method,
         )
 
     def pair_messages(

@@ -13,8 +13,8 @@ from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks.harness import table_summary
 from pyg_relational.datasets import PhysicalMotion
 from pyg_relational.nn.checks import forward_arguments
+from pyg_relational.train import configure, train
 from pyg_relational.train.recipe import load_recipe
-from pyg_relational.train.run import configure, train
 from pyg_relational.train.run_folder import load_model
 
 SMALL = {"num_train": 64, "num_val": 8, "num_test": 12, "horizon": 3}

@@ -7,7 +7,7 @@ import yaml
 
 from pyg_relational._checks import UsageError
 from pyg_relational.benchmarks.harness import table_summary
-from pyg_relational.train.run import configure, train
+from pyg_relational.train import configure, train
 
 RECIPE = {
     "name": "tiny-sudoku",
