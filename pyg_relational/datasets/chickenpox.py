@@ -55,7 +55,7 @@ class Chickenpox(StoredDataset):
 
     Args:
         root (str): Folder of the dataset; the file `chickenpox.json` may also lie in
-            the folder `chickenpox` of the shared data.
+            the folder `chickenpox` of `PYG_RELATIONAL_DATA`.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         window (int, optional): Weeks that a sample shows at most; the whole past for
             `None`, so that a recurrent model has read all of it. (default: `4`)

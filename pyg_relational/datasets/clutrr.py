@@ -93,7 +93,7 @@ class CLUTRR(StoredDataset):
 
     Args:
         root (str): Folder of the dataset; the archive may also lie in the folder
-            `clutrr` of the shared data. It is not unpacked.
+            `clutrr` of `PYG_RELATIONAL_DATA`. It is not unpacked.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         representation (str): `"graph"`, persons and the relations that are told;
             `"both-ways"`, with each edge also in the other direction, its type marked
