@@ -1,4 +1,4 @@
-"""How much a pair counts: the scores of attention over relations."""
+"""Attention over relations: how much each pair counts, and what it says."""
 
 from __future__ import annotations
 
@@ -271,9 +271,6 @@ SCORES: dict[str, Callable[..., AttentionScore]] = {
     "mlp": MLPScore,
     "dot": DotScore,
 }
-
-
-# Attention over relations: how much each pair counts, and what it says.
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""Checks of the features that layers and models are given."""
+"""Checks of the features, edges, rows and tokens that layers and models are given."""
 
 import inspect
 import math
@@ -9,8 +9,6 @@ from torch import Tensor, nn
 from torch_geometric.data import Data
 
 from pyg_relational.ops.checks import check_device
-
-# What a layer or model reads from a graph.
 
 
 def forward_arguments(module: nn.Module, data: Data) -> dict[str, Any]:
@@ -142,9 +140,6 @@ def check_optional(
             f"needs it with {channels} features per row"
         )
     check_features(x, channels, name, like)
-
-
-# Checks of the numbers of rows and tokens that layers and models are given.
 
 
 def check_edges(

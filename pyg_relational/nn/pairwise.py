@@ -48,9 +48,6 @@ def cross_pairs(
     return torch.stack([source[pairs[0]], target[pairs[1]]])
 
 
-# What the features of two objects say side by side.
-
-
 INTERACTIONS: dict[str, Callable[[Tensor, Tensor], Tensor]] = {
     "difference": lambda source, target: (target - source).abs(),
     "offset": lambda source, target: target - source,
@@ -91,9 +88,6 @@ def pair_interactions(
             f"{float(x.detach().abs().amax()):.1e}); scale them first"
         )
     return out
-
-
-# What the pairs of a batch say, one row a pair.
 
 
 class PairMessages(NamedTuple):

@@ -26,9 +26,6 @@ from pyg_relational.ops.checks import check_pair_inputs, check_sets
 from pyg_relational.ops.kernels import Eager, joint_sort
 from pyg_relational.ops.ragged import Block, blocks
 
-# Additive attention by prefix sums in the order of the scores.
-
-
 _RUN = 64  # rows that are summed at once, in cache; their totals are summed apart
 
 

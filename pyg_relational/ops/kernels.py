@@ -1,8 +1,5 @@
-"""Activations with explicit derivatives, for operators that run their own backward.
-
-On CPUs oneDNN's kernels run float32 products of this shape at up to twice the rate of
-the BLAS behind :func:`torch.mm`; every other case falls back to it.
-"""
+"""What operators that run their own backward share: buffers, sorting, matrix products,
+activations with their derivatives, and a way past the registered operator."""
 
 from __future__ import annotations
 
@@ -18,8 +15,6 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
-
-# Buffers that are used again and again.
 
 
 class Workspace:
@@ -45,9 +40,6 @@ class Workspace:
             buffer = torch.empty(size, dtype=dtype, device=self.device)
             self._buffers[name, dtype] = buffer
         return buffer[:size].view(shape)
-
-
-# Sorting two groups of keys together, so that each learns its rank in the other.
 
 
 _LOW = 0xFFFFFFFF
@@ -105,9 +97,6 @@ def _sort_rows(packed: Tensor) -> None:
         list(pool.map(lambda part: part.sort(axis=1), np.array_split(array, threads)))
 
 
-# The dtype that operators compute in.
-
-
 def compute_dtype(tensors: Iterable[Tensor]) -> torch.dtype:
     r"""Returns float64 if any tensor has it, else float32."""
     double = any(x.dtype == torch.float64 for x in tensors)
@@ -122,7 +111,8 @@ def no_autocast(x: Tensor) -> AbstractContextManager[Any]:
     return nullcontext()
 
 
-# Matrix products of many rows with one weight, on the fastest kernel at hand.
+# oneDNN's kernels multiply many float32 rows with one weight on CPUs at up to twice the
+# rate of the BLAS behind torch.mm; every other case falls back to it.
 
 
 _HAS_ONEDNN_LINEAR = torch.backends.mkldnn.is_available() and hasattr(
@@ -191,9 +181,6 @@ def linear_weight_grad(grad: Tensor, x: Tensor) -> tuple[Tensor, Tensor]:
 def _as_images(x: Tensor) -> Tensor:
     # [P, C] -> [16, P / 16, 1, C] -> [16, C, P / 16, 1]
     return x.view(_IMAGES, -1, 1, x.size(1)).permute(0, 3, 1, 2)
-
-
-# A shortcut past registered operators for calls that no compiler traces.
 
 
 class Eager(torch.autograd.Function):

@@ -13,9 +13,6 @@ from pyg_relational.ops.checks import check_aligned, check_pair_inputs, check_se
 from pyg_relational.ops.kernels import Eager, Workspace, joint_sort
 from pyg_relational.ops.ragged import Block, blocks
 
-# Rectified pair sums over rows of keys, by sorting each row once.
-
-
 _CHUNK = 1 << 19  # keys sorted at once: a few buffers of 4 MB, which caches hold
 
 

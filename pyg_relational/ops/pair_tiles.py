@@ -171,9 +171,6 @@ def pair_list(
     return PairList(pair_ptr, start, num_sources, self_pairs)
 
 
-# The pair function of one tile: built, pushed through its layers, and back.
-
-
 @dataclass(frozen=True)
 class PairMLP:
     r"""The pair function :math:`h_0 = \sigma(t_i + s_j)`,

@@ -24,8 +24,6 @@ from pyg_relational.ops.checks import (
 )
 from pyg_relational.ops.pair_tiles import pair_list
 
-# Feature maps of images as sets of objects.
-
 
 def map_to_objects(features: Tensor) -> tuple[Tensor, Tensor]:
     r"""Turns the cells of feature maps into objects that carry their place, as in `"A

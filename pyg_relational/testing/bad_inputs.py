@@ -16,9 +16,6 @@ from torch_geometric.data import Batch, Data
 from pyg_relational.ops import batch_to_ptr
 from pyg_relational.testing.contract import Part, features_of, owners_of
 
-# Calls of a relational part that can be repeated with other arguments.
-
-
 ERRORS = (ValueError, TypeError, IndexError)
 
 

@@ -12,8 +12,6 @@ from torch_geometric.data import Batch, Data
 from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.ops import fully_connected_edges
 
-# Random batches of sets for tests.
-
 
 def random_sets(
     sizes: Sequence[int],
