@@ -20,8 +20,11 @@ def documented() -> Iterator[tuple[str, str]]:
             part = getattr(package, name)
             parts = {name: part}
             if inspect.isclass(part):
-                own = vars(part).items()
-                parts |= {f"{name}.{k}": x for k, x in own if inspect.isfunction(x)}
+                parts |= {
+                    f"{name}.{key}": value
+                    for key, value in vars(part).items()
+                    if inspect.isfunction(value) and not key.startswith("_")
+                }
             for key, value in parts.items():
                 if inspect.isclass(value) or inspect.isfunction(value):
                     # Not what is inherited.

@@ -3,7 +3,7 @@
 import math
 import statistics
 import time
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cache, partial
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -109,8 +109,8 @@ QUICK = Budget(channels=8, graphs=64, epochs=2, validation=32, share=0.02)
 
 
 @dataclass(frozen=True)
-class Case:
-    """One training run.
+class Case(trainings.Case):
+    """One training.
 
     Args:
         task (str): One of `TASKS`.
@@ -130,11 +130,6 @@ class Case:
     def name(self) -> str:
         """Name of the run's files."""
         return f"{self.task}-{self.model}-seed{self.seed}"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What has to be the same for two runs to be the same, as in JSON."""
-        return {**asdict(self), "sizes": list(self.sizes)}
 
 
 def steps_for(task: str, model: str, num_nodes: int) -> int:
@@ -457,7 +452,7 @@ class GraphCurve(trainings.KeptCurve):
         graphs = sum(number for _, number in self.losses)
         self.loss = sum(value * number for value, number in self.losses) / graphs
         self.losses = []
-        self.log(LOSS, self.loss)
+        pl_module.log(LOSS, self.loss)
 
     def point(self, module: RelationalModule) -> dict[str, float]:
         """Return loss and share of solved graphs."""
@@ -512,8 +507,9 @@ def run_case(
 ) -> dict[str, Any]:
     """Trains a model, from where it was killed if it was, and tests it on all sizes."""
     pl.seed_everything(case.seed, workers=True, verbose=False)
+    model = DrawnSteps(case)
     module = RelationalModule(
-        DrawnSteps(case),
+        model,
         KIND[TASKS[case.task].output],
         {"sets": ("solved",)},
         optimizer="Adam",
@@ -538,7 +534,7 @@ def run_case(
     figures = {
         "validation": curve.points[chosen],
         "best_epoch": chosen + 1,
-        "test": {size: evaluate(case, module.model, size, root) for size in case.sizes},
+        "test": {size: evaluate(case, model, size, root) for size in case.sizes},
         "curve": curve.points,
     }
     return trainings.finish(case, folder, fitted, figures)
@@ -627,22 +623,22 @@ def run(
         UsageError: A name is unknown, or a number is too small.
     """
     budget = choose_budget(epochs, quick)
-    options = {
-        "task": (tasks, TASKS),
-        "model": (models, MODELS),
-        "size": (sizes, SIZES),
-    }
+    known: dict[str, Any] = {"task": TASKS, "model": MODELS, "size": SIZES}
+    asked = {"task": tasks, "model": models, "size": sizes}
     chosen = {
         f"{option}s": tuple(
-            name for name in known if name in trainings.choose(option, names, known)
+            sorted(
+                trainings.choose(option, names, known[option]),
+                key=[*known[option]].index,
+            )
         )
-        for option, (names, known) in options.items()
+        for option, names in asked.items()
     }
     harness.check_at_least(1, seeds=seeds, threads=threads)
-    asked = [(task, model) for task in chosen["tasks"] for model in chosen["models"]]
+    pairs = [(task, model) for task in chosen["tasks"] for model in chosen["models"]]
     cases = [
         Case(task, model, seed, budget, chosen["sizes"])
-        for task, model in asked
+        for task, model in pairs
         for seed in range(seeds)
     ]
     label = "-quick" * quick + ("" if epochs is None else f"-{epochs}epochs")
@@ -662,7 +658,7 @@ def run(
             every=("seeds",),
         )
         made = harness.made_by(command)
-    rows = [_row(task, model, runs) for task, model in asked]
+    rows = [_row(task, model, runs) for task, model in pairs]
     note = f"{harness.place(made['hardware'])}. `{command}`"
     figures = {"table": table(budget, rows, note), **made, "rows": rows, "runs": runs}
     name = "-".join(["graphs", *(t for t in chosen["tasks"] if tasks is not None)])

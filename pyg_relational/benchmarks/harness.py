@@ -50,7 +50,8 @@ def main(run: Run, summary: Callable[[dict[str, Any]], str] | None = None) -> No
     try:
         execute(run, options, summary)
     except (UsageError, OSError) as error:
-        sys.exit(f"{Path(sys.argv[0]).name}: {error}")
+        print(f"{parser.prog}: {error}", file=sys.stderr)
+        raise SystemExit(2) from error
 
 
 def execute(

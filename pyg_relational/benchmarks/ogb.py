@@ -89,8 +89,8 @@ QUICK = Size(width=32, heads=1, layers=2, epochs=2)
 
 
 @dataclass(frozen=True)
-class Case:
-    """One training run.
+class Case(trainings.Case):
+    """One training.
 
     Args:
         dataset (str): Name of the set of molecules.
@@ -110,11 +110,6 @@ class Case:
     def name(self) -> str:
         """Name of the run's files."""
         return f"{self.readout}-seed{self.seed}"
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """What has to be the same for two runs to be the same, as in JSON."""
-        return asdict(self)
 
 
 def choose_size(size: str, epochs: int | None, quick: bool) -> Size:
@@ -331,7 +326,10 @@ class MoleculeBody(nn.Module):
         self.updates = nn.ModuleList()
         if virtual_node:
             self.start = nn.Parameter(torch.zeros(channels))
-            self.updates.extend(_virtual_mlp(channels) for _ in range(layers - 1))
+            self.updates.extend(
+                _mlp(channels, nn.BatchNorm1d(channels), nn.ReLU())
+                for _ in range(layers - 1)
+            )
 
     def forward(
         self,
@@ -363,26 +361,13 @@ class MoleculeBody(nn.Module):
 def _conv(kind: str, channels: int) -> nn.Module:
     if kind == "gcn":
         return BondGCNConv(channels)
-    hidden = 2 * channels
-    mlp = nn.Sequential(
-        nn.Linear(channels, hidden),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, channels),
-    )
-    return GINEConv(mlp, train_eps=True)
+    return GINEConv(_mlp(channels), train_eps=True)
 
 
-def _virtual_mlp(channels: int) -> nn.Module:
+def _mlp(channels: int, *more: nn.Module) -> nn.Module:
     hidden = 2 * channels
-    return nn.Sequential(
-        nn.Linear(channels, hidden),
-        nn.BatchNorm1d(hidden),
-        nn.ReLU(),
-        nn.Linear(hidden, channels),
-        nn.BatchNorm1d(channels),
-        nn.ReLU(),
-    )
+    layers = [nn.Linear(channels, hidden), nn.BatchNorm1d(hidden), nn.ReLU()]
+    return nn.Sequential(*layers, nn.Linear(hidden, channels), *more)
 
 
 # How far the number of parameters may be from that of the readout `sum`.

@@ -2,11 +2,13 @@
 when it was killed.
 """
 
+import json
 import shutil
 import sys
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import pytorch_lightning as pl
 from pytorch_lightning.callbacks import Callback
@@ -22,19 +24,19 @@ from pyg_relational.train.run_folder import hardware, versions
 NEXT_START = "the next start begins this training"
 
 
-class Case(Protocol):
-    """One training.
-
-    Args:
-        name (str): Name of its files.
-        settings (dict): What has to be the same for two to be the same, as in JSON.
-    """
+@dataclass(frozen=True)
+class Case:
+    """One training."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """Name of its files."""
+        raise NotImplementedError
 
     @property
-    def settings(self) -> dict[str, Any]: ...
+    def settings(self) -> dict[str, Any]:
+        """What has to be the same for two to be the same, as in JSON."""
+        return dict(json.loads(json.dumps(asdict(self))))
 
 
 class KeptCurve(Callback):

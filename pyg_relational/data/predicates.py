@@ -190,9 +190,6 @@ def _limit(name: str, value: float) -> float:
     return value
 
 
-# Predicates by their names.
-
-
 NAMED: dict[str, Callable[[], Predicate]] = {
     "above": above,
     "below": below,

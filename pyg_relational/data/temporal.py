@@ -1,4 +1,4 @@
-"""Graphs that change over time."""
+"""Graphs that change over time, one by one, in batches and as dense series."""
 
 import warnings
 from collections.abc import Sequence
@@ -6,7 +6,7 @@ from typing import Any
 
 import torch
 from torch import Tensor
-from torch_geometric.data import Data
+from torch_geometric.data import Batch, Data
 from torch_geometric.data.data import size_repr
 from torch_geometric.data.storage import GlobalStorage
 from torch_geometric.data.view import ItemsView, KeysView, ValuesView
@@ -22,6 +22,181 @@ from pyg_relational.ops import (
 ROWS = {"x": "x_steps", "mask": "mask_steps"}
 # Without these, nobody knows which node and frame a row is of.
 KEPT = ("x_steps", "mask_steps", "num_frames", "node_id")
+
+
+class TemporalGraph(Data):
+    r"""A graph whose nodes are observed at several frames: they come, stay away for a
+    while and leave, and edges may change with each frame.
+
+    Graphs of different numbers of nodes and of frames form batches as any PyG data
+    does, in a :class:`torch_geometric.loader.DataLoader` or by
+    :meth:`torch_geometric.data.Batch.from_data_list`, and come out of them unchanged.
+    In a batch, :attr:`x` and :attr:`mask` are as long as its longest graph, zero and
+    :obj:`False` after the end of shorter ones. As everywhere in PyG, the graphs of a
+    batch must have the same attributes: either all of them have :obj:`edge_index` or
+    none.
+
+    A static edge (no :obj:`edge_time`) is there in every frame that both of its ends
+    are in; an edge with a time in that frame alone. Without :obj:`edge_index`, all
+    nodes of a frame are meant. A frame may be empty: nothing is observed in it, and
+    what a model carries over from frame to frame stays as it is. The features of an
+    absent node are never read and may be :obj:`NaN`.
+
+    Values are kept as one row for each node and frame, node by node, in
+    :obj:`x_steps` :math:`[N \cdot T, F]` and :obj:`mask_steps` :math:`[N \cdot T]`,
+    beside :obj:`num_frames` :math:`[1]`; these names, in place of :obj:`x` and
+    :obj:`mask`, give the same graph. :attr:`x` and :attr:`mask` are views: assign to
+    them, do not write into them. Attributes whose names begin with :obj:`frame_` have
+    one row for each frame, such as :obj:`frame_time`; those with one row for each
+    node or edge are told by their length, as in PyG.
+
+    PyG's transforms of nodes and static edges work. Those that merge edges between the
+    same nodes, as :class:`torch_geometric.transforms.ToUndirected` does, know nothing
+    of :obj:`edge_time` and are not for edges with times. To choose nodes, use
+    :meth:`subgraph`.
+
+    Args:
+        x (torch.Tensor, optional): Features of each node at each frame,
+            :math:`[N, T, F]`. (default: :obj:`None`)
+        mask (torch.Tensor, optional): Whether a node is observed at a frame,
+            :math:`[N, T]`; always by default. (default: :obj:`None`)
+        edge_index (torch.Tensor, optional): Edges, :math:`[2, E]`.
+            (default: :obj:`None`)
+        edge_time (torch.Tensor, optional): The frame of each edge, :math:`[E]`; all of
+            them by default. (default: :obj:`None`)
+        edge_attr (torch.Tensor, optional): Features of edges, :math:`[E, D]`.
+            (default: :obj:`None`)
+        y (torch.Tensor, optional): Targets, of any first dimension PyG can batch.
+            (default: :obj:`None`)
+        node_id (torch.Tensor, optional): What a node is called elsewhere, such as the
+            number of a person, :math:`[N]`; :math:`0, 1, \ldots` by default.
+            (default: :obj:`None`)
+        **kwargs (optional): Further attributes.
+
+    Raises:
+        ValueError: If shapes do not fit, a node number or a time is out of range, ids
+            repeat, an edge has a time at which one of its ends is absent, or only some
+            of the names by which values are kept are given.
+
+    Example:
+        >>> x = torch.randn(3, 8, 2)  # 3 people, 8 frames, positions
+        >>> mask = torch.ones(3, 8, dtype=torch.bool)
+        >>> mask[2, :5] = False  # the third one enters late
+        >>> TemporalGraph(x, mask, y=torch.tensor([1]))
+        TemporalGraph(x=[3, 8, 2], mask=[3, 8], node_id=[3], y=[1])
+    """
+
+    def __init__(
+        self,
+        x: Tensor | None = None,
+        mask: Tensor | None = None,
+        edge_index: Tensor | None = None,
+        edge_time: Tensor | None = None,
+        edge_attr: Tensor | None = None,
+        y: Tensor | None = None,
+        node_id: Tensor | None = None,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__()
+        self.__dict__["_store"] = TemporalStorage(_parent=self)
+        if x is not None:
+            values = _rows(x, mask, node_id, kwargs)
+            nodes = values["mask_steps"].view(x.shape[:2])
+            _check_edges(edge_index, edge_time, edge_attr, nodes)
+        elif mask is not None:
+            raise ValueError("'mask' needs 'x', the features that it is the mask of")
+        else:
+            values = {} if node_id is None else {"node_id": node_id}
+            _check_kept({**values, **kwargs})
+        given = {
+            **values,
+            "edge_index": edge_index,
+            "edge_time": edge_time,
+            "edge_attr": edge_attr,
+            "y": y,
+            **kwargs,
+        }
+        for name, value in given.items():
+            if value is not None:
+                setattr(self, name, value)
+
+    @property
+    def mask(self) -> Tensor | None:
+        r"""Whether each node is observed at each frame, :math:`[N, T]`."""
+        return self._store.get("mask")
+
+    @mask.setter
+    def mask(self, value: Tensor) -> None:
+        self._store["mask"] = value
+
+    def get(self, key: str, default: Any = None) -> Any:
+        r"""Returns an attribute, :attr:`x` and :attr:`mask` included."""
+        return self._store.get(key, default)
+
+    def subgraph(self, subset: Tensor) -> "TemporalGraph":
+        r"""Returns the graph of some of the nodes, with all of their frames.
+
+        Args:
+            subset (torch.Tensor): The numbers of the nodes to keep, or of each node
+                whether to keep it.
+        """
+        out = super().subgraph(subset)
+        index = subset.nonzero().flatten() if subset.dtype == torch.bool else subset
+        ends = self._store.frames_of_nodes().cumsum(0)
+        chosen, _ = gather_sets(torch.cat([ends.new_zeros(1), ends]), index)
+        for name in ROWS.values():
+            out[name] = self[name][chosen]
+        return out
+
+    def validate(self, raise_on_error: bool = True) -> bool:
+        r"""Checks what the constructor checks, of a batch as well.
+
+        Args:
+            raise_on_error (bool): Whether to raise an error; if :obj:`False`, to warn.
+                (default: :obj:`True`)
+
+        Raises:
+            ValueError: If something does not fit.
+        """
+        status = super().validate(raise_on_error)
+        if "x_steps" not in self:
+            return status
+        try:
+            _check_values(self.x, self.mask)
+            mask = self._store["mask"]
+            _check_ids(self.node_id, mask.size(0), self.get("batch"))
+            index, time = self.edge_index, self.get("edge_time")
+            frames = self._store.frames_of_nodes()
+            _check_edges(index, time, self.edge_attr, mask, frames)
+        except ValueError as error:
+            if raise_on_error:
+                raise
+            warnings.warn(str(error), stacklevel=2)
+            return False
+        return status
+
+    def __contains__(self, key: str) -> bool:
+        return key in self._store
+
+    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
+        # PyG takes the last graph with a node for the last graph.
+        if key == "batch" or key.endswith("_batch"):
+            return self._store["num_frames"].numel()
+        return super().__inc__(key, value, *args, **kwargs)
+
+    def __repr__(self) -> str:
+        try:
+            shown = {name: self[name] for name in ROWS if name in self}
+        except ValueError:  # Printing what is broken must not break.
+            shown = {}
+        hidden = (*ROWS.values(), "num_frames") if shown else ()
+        shown |= {k: v for k, v in self._store.items() if k not in hidden}
+        parts = [size_repr(name, value) for name, value in shown.items()]
+        return f"{self.__class__.__name__}({', '.join(parts)})"
+
+
+# So that `InMemoryDataset.save` and `load` need no trust in the file.
+torch.serialization.add_safe_globals([TemporalGraph])
 
 
 class TemporalStorage(GlobalStorage):
@@ -172,10 +347,53 @@ def _is_of_frames(key: str) -> bool:
     return key in (*ROWS.values(), "num_frames") or key.startswith("frame_")
 
 
-# What a temporal graph has to fulfil; each check names the argument that does not.
+def _rows(
+    x: Any, mask: Any, node_id: Any, further: dict[str, Any]
+) -> dict[str, Tensor]:
+    """Returns the values as they are kept."""
+    for name in KEPT:
+        if name in further:
+            raise ValueError(f"'{name}' is made from 'x'; give one of them")
+    if mask is None and isinstance(x, Tensor):
+        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
+    _check_values(x, mask)
+    nodes, frames = mask.shape
+    if node_id is None:
+        node_id = torch.arange(nodes, device=x.device)
+    _check_ids(node_id, nodes)
+    return {
+        "x_steps": x.flatten(0, 1),
+        "mask_steps": mask.flatten(),
+        "num_frames": torch.tensor([frames], device=x.device),
+        "node_id": node_id,
+    }
 
 
-def check_values(x: Any, mask: Any) -> None:
+def _check_kept(given: dict[str, Any]) -> None:
+    missing = [name for name in KEPT if given.get(name) is None]
+    named = [name for name in KEPT[:3] if given.get(name) is not None]
+    if named and missing:
+        raise ValueError(
+            f"'{named[0]}' needs '{missing[0]}': a graph keeps {', '.join(KEPT)} "
+            f"together"
+        )
+    if not named:
+        return
+    rows, mask = given["x_steps"].size(0), given["mask_steps"].size(0)
+    if rows != mask:
+        raise ValueError(
+            f"'mask_steps' must have an entry for each of {rows} rows of 'x_steps' "
+            f"(got {mask})"
+        )
+    frames, nodes = given["num_frames"], given["node_id"].size(0)
+    if frames.numel() == 1 and rows != nodes * int(frames):
+        raise ValueError(
+            f"'x_steps' must have one row for each of {nodes} nodes and "
+            f"{int(frames)} frames (got {rows})"
+        )
+
+
+def _check_values(x: Any, mask: Any) -> None:
     """Raises a `ValueError` unless `x` is `[N, T, F]` and `mask` says of each node and
     frame whether it is observed."""
     if not isinstance(x, Tensor) or x.dim() != 3:
@@ -192,7 +410,7 @@ def check_values(x: Any, mask: Any) -> None:
         )
 
 
-def check_ids(node_id: Any, nodes: int, batch: Tensor | None = None) -> None:
+def _check_ids(node_id: Any, nodes: int, batch: Tensor | None = None) -> None:
     """Raises a `ValueError` unless each node has an id that no other one of its graph
     has."""
     if not isinstance(node_id, Tensor) or node_id.shape != (nodes,):
@@ -210,7 +428,7 @@ def check_ids(node_id: Any, nodes: int, batch: Tensor | None = None) -> None:
         )
 
 
-def check_edges(
+def _check_edges(
     edge_index: Any,
     edge_time: Any,
     edge_attr: Any,
@@ -286,228 +504,30 @@ def described(value: Any) -> str:
     return type(value).__name__ if shape is None else f"shape {list(shape)}"
 
 
-class TemporalGraph(Data):
-    r"""A graph whose nodes are observed at several frames: they come, stay away for a
-    while and leave, and edges may change with each frame.
-
-    Graphs of different numbers of nodes and of frames form batches as any PyG data
-    does, in a :class:`torch_geometric.loader.DataLoader` or by
-    :meth:`torch_geometric.data.Batch.from_data_list`, and come out of them unchanged.
-    In a batch, :attr:`x` and :attr:`mask` are as long as its longest graph, zero and
-    :obj:`False` after the end of shorter ones. As everywhere in PyG, the graphs of a
-    batch must have the same attributes: either all of them have :obj:`edge_index` or
-    none.
-
-    A static edge (no :obj:`edge_time`) is there in every frame that both of its ends
-    are in; an edge with a time in that frame alone. Without :obj:`edge_index`, all
-    nodes of a frame are meant. A frame may be empty: nothing is observed in it, and
-    what a model carries over from frame to frame stays as it is. The features of an
-    absent node are never read and may be :obj:`NaN`.
-
-    Values are kept as one row for each node and frame, node by node, in
-    :obj:`x_steps` :math:`[N \cdot T, F]` and :obj:`mask_steps` :math:`[N \cdot T]`,
-    beside :obj:`num_frames` :math:`[1]`; these names, in place of :obj:`x` and
-    :obj:`mask`, give the same graph. :attr:`x` and :attr:`mask` are views: assign to
-    them, do not write into them. Attributes whose names begin with :obj:`frame_` have
-    one row for each frame, such as :obj:`frame_time`; those with one row for each
-    node or edge are told by their length, as in PyG.
-
-    PyG's transforms of nodes and static edges work. Those that merge edges between the
-    same nodes, as :class:`torch_geometric.transforms.ToUndirected` does, know nothing
-    of :obj:`edge_time` and are not for edges with times. To choose nodes, use
-    :meth:`subgraph`.
-
-    Args:
-        x (torch.Tensor, optional): Features of each node at each frame,
-            :math:`[N, T, F]`. (default: :obj:`None`)
-        mask (torch.Tensor, optional): Whether a node is observed at a frame,
-            :math:`[N, T]`; always by default. (default: :obj:`None`)
-        edge_index (torch.Tensor, optional): Edges, :math:`[2, E]`.
-            (default: :obj:`None`)
-        edge_time (torch.Tensor, optional): The frame of each edge, :math:`[E]`; all of
-            them by default. (default: :obj:`None`)
-        edge_attr (torch.Tensor, optional): Features of edges, :math:`[E, D]`.
-            (default: :obj:`None`)
-        y (torch.Tensor, optional): Targets, of any first dimension PyG can batch.
-            (default: :obj:`None`)
-        node_id (torch.Tensor, optional): What a node is called elsewhere, such as the
-            number of a person, :math:`[N]`; :math:`0, 1, \ldots` by default.
-            (default: :obj:`None`)
-        **kwargs (optional): Further attributes.
-
-    Raises:
-        ValueError: If shapes do not fit, a node number or a time is out of range, ids
-            repeat, an edge has a time at which one of its ends is absent, or only some
-            of the names by which values are kept are given.
-
-    Example:
-        >>> x = torch.randn(3, 8, 2)  # 3 people, 8 frames, positions
-        >>> mask = torch.ones(3, 8, dtype=torch.bool)
-        >>> mask[2, :5] = False  # the third one enters late
-        >>> TemporalGraph(x, mask, y=torch.tensor([1]))
-        TemporalGraph(x=[3, 8, 2], mask=[3, 8], node_id=[3], y=[1])
-    """
-
-    def __init__(
-        self,
-        x: Tensor | None = None,
-        mask: Tensor | None = None,
-        edge_index: Tensor | None = None,
-        edge_time: Tensor | None = None,
-        edge_attr: Tensor | None = None,
-        y: Tensor | None = None,
-        node_id: Tensor | None = None,
-        **kwargs: Any,
-    ) -> None:
-        super().__init__()
-        self.__dict__["_store"] = TemporalStorage(_parent=self)
-        if x is not None:
-            values = _rows(x, mask, node_id, kwargs)
-            nodes = values["mask_steps"].view(x.shape[:2])
-            check_edges(edge_index, edge_time, edge_attr, nodes)
-        elif mask is not None:
-            raise ValueError("'mask' needs 'x', the features that it is the mask of")
-        else:
-            values = {} if node_id is None else {"node_id": node_id}
-            _check_kept({**values, **kwargs})
-        given = {
-            **values,
-            "edge_index": edge_index,
-            "edge_time": edge_time,
-            "edge_attr": edge_attr,
-            "y": y,
-            **kwargs,
-        }
-        for name, value in given.items():
-            if value is not None:
-                setattr(self, name, value)
-
-    @property
-    def mask(self) -> Tensor | None:
-        r"""Whether each node is observed at each frame, :math:`[N, T]`."""
-        return self._store.get("mask")
-
-    @mask.setter
-    def mask(self, value: Tensor) -> None:
-        self._store["mask"] = value
-
-    def get(self, key: str, default: Any = None) -> Any:
-        r"""Returns an attribute, :attr:`x` and :attr:`mask` included."""
-        return self._store.get(key, default)
-
-    def subgraph(self, subset: Tensor) -> "TemporalGraph":
-        r"""Returns the graph of some of the nodes, with all of their frames.
-
-        Args:
-            subset (torch.Tensor): The numbers of the nodes to keep, or of each node
-                whether to keep it.
-        """
-        out = super().subgraph(subset)
-        index = subset.nonzero().flatten() if subset.dtype == torch.bool else subset
-        ends = self._store.frames_of_nodes().cumsum(0)
-        chosen, _ = gather_sets(torch.cat([ends.new_zeros(1), ends]), index)
-        for name in ROWS.values():
-            out[name] = self[name][chosen]
-        return out
-
-    def validate(self, raise_on_error: bool = True) -> bool:
-        r"""Checks what the constructor checks, of a batch as well.
-
-        Args:
-            raise_on_error (bool): Whether to raise an error; if :obj:`False`, to warn.
-                (default: :obj:`True`)
-
-        Raises:
-            ValueError: If something does not fit.
-        """
-        status = super().validate(raise_on_error)
-        if "x_steps" not in self:
-            return status
-        try:
-            check_values(self.x, self.mask)
-            mask = self._store["mask"]
-            check_ids(self.node_id, mask.size(0), self.get("batch"))
-            index, time = self.edge_index, self.get("edge_time")
-            frames = self._store.frames_of_nodes()
-            check_edges(index, time, self.edge_attr, mask, frames)
-        except ValueError as error:
-            if raise_on_error:
-                raise
-            warnings.warn(str(error), stacklevel=2)
-            return False
-        return status
-
-    def __contains__(self, key: str) -> bool:
-        return key in self._store
-
-    def __inc__(self, key: str, value: Any, *args: Any, **kwargs: Any) -> Any:
-        # PyG takes the last graph with a node for the last graph.
-        if key == "batch" or key.endswith("_batch"):
-            return self._store["num_frames"].numel()
-        return super().__inc__(key, value, *args, **kwargs)
-
-    def __repr__(self) -> str:
-        try:
-            shown = {name: self[name] for name in ROWS if name in self}
-        except ValueError:  # Printing what is broken must not break.
-            shown = {}
-        hidden = (*ROWS.values(), "num_frames") if shown else ()
-        shown |= {k: v for k, v in self._store.items() if k not in hidden}
-        parts = [size_repr(name, value) for name, value in shown.items()]
-        return f"{self.__class__.__name__}({', '.join(parts)})"
+def values_of(graph: TemporalGraph, name: str) -> tuple[Tensor, Tensor]:
+    """Returns `x` and `mask`; raises a `ValueError` where there are none."""
+    x, mask = graph.x, graph.mask
+    if x is None or mask is None:
+        raise ValueError(f"'{name}' must have 'x' (got a graph without features)")
+    return x, mask
 
 
-# So that `InMemoryDataset.save` and `load` need no trust in the file.
-torch.serialization.add_safe_globals([TemporalGraph])
-
-
-def _rows(
-    x: Any, mask: Any, node_id: Any, further: dict[str, Any]
-) -> dict[str, Tensor]:
-    """Returns the values as they are kept."""
-    for name in KEPT:
-        if name in further:
-            raise ValueError(f"'{name}' is made from 'x'; give one of them")
-    if mask is None and isinstance(x, Tensor):
-        mask = torch.ones(x.shape[:2], dtype=torch.bool, device=x.device)
-    check_values(x, mask)
-    nodes, frames = mask.shape
-    if node_id is None:
-        node_id = torch.arange(nodes, device=x.device)
-    check_ids(node_id, nodes)
-    return {
-        "x_steps": x.flatten(0, 1),
-        "mask_steps": mask.flatten(),
-        "num_frames": torch.tensor([frames], device=x.device),
-        "node_id": node_id,
-    }
-
-
-def _check_kept(given: dict[str, Any]) -> None:
-    missing = [name for name in KEPT if given.get(name) is None]
-    named = [name for name in KEPT[:3] if given.get(name) is not None]
-    if named and missing:
+def values_of_one(graph: TemporalGraph) -> tuple[Tensor, Tensor]:
+    """Returns `x` and `mask`; raises a `ValueError` unless it is one graph."""
+    if isinstance(graph, Batch):
         raise ValueError(
-            f"'{named[0]}' needs '{missing[0]}': a graph keeps {', '.join(KEPT)} "
-            f"together"
+            "'graph' must be one graph (got a batch); use 'batch.to_data_list()'"
         )
-    if not named:
-        return
-    rows, mask = given["x_steps"].size(0), given["mask_steps"].size(0)
-    if rows != mask:
-        raise ValueError(
-            f"'mask_steps' must have an entry for each of {rows} rows of 'x_steps' "
-            f"(got {mask})"
-        )
-    frames, nodes = given["num_frames"], given["node_id"].size(0)
-    if frames.numel() == 1 and rows != nodes * int(frames):
-        raise ValueError(
-            f"'x_steps' must have one row for each of {nodes} nodes and "
-            f"{int(frames)} frames (got {rows})"
-        )
+    return values_of(graph, "graph")
 
 
-# Temporal graphs from dense batches of series, and back.
+def node_ptr(graph: TemporalGraph) -> Tensor:
+    """Returns where the nodes of each graph of a batch begin and end, `[B + 1]`."""
+    nodes = graph.get("batch")
+    if nodes is None:
+        size = graph.node_id.size(0)
+        return torch.tensor([0, size], device=graph.node_id.device)
+    return batch_to_ptr(nodes, graph["num_frames"].numel())
 
 
 def from_dense_series(
@@ -530,8 +550,9 @@ def from_dense_series(
         ValueError: If shapes do not fit.
     """
     if not isinstance(x, Tensor) or x.dim() != 4:
-        shape = list(x.shape) if isinstance(x, Tensor) else type(x).__name__
-        raise ValueError(f"'x' must be a tensor of shape [B, T, N, F] (got {shape})")
+        raise ValueError(
+            f"'x' must be a tensor of shape [B, T, N, F] (got {described(x)})"
+        )
     if mask is None:
         mask = torch.ones(x.shape[:3], dtype=torch.bool, device=x.device)
     if mask.shape != x.shape[:3] or mask.dtype != torch.bool:
@@ -547,8 +568,20 @@ def from_dense_series(
             )
     graphs = []
     for sample in range(x.size(0)):
-        own = {name: _entry(value[sample]) for name, value in targets.items()}
-        graphs.append(_graph(x[sample], mask[sample], own))
+        there = mask[sample]
+        nodes = there.any(dim=0).nonzero().flatten()
+        frames = there.any(dim=1).nonzero().flatten()
+        length = int(frames[-1]) + 1 if frames.numel() else 0
+        own = {name: value[sample] for name, value in targets.items()}
+        graphs.append(
+            TemporalGraph(
+                # [T, N, F] -> [N, T, F]
+                x[sample, :length, nodes].transpose(0, 1),
+                there[:length, nodes].t(),
+                node_id=nodes,
+                **{k: v[None] if isinstance(v, Tensor) else v for k, v in own.items()},
+            )
+        )
     return graphs
 
 
@@ -565,10 +598,8 @@ def to_dense_series(batch: TemporalGraph) -> tuple[Tensor, Tensor]:
         (torch.Tensor, torch.Tensor): Features :math:`[B, T, N, F]`, zero where padded,
         and :math:`[B, T, N]`, whether a node is observed.
     """
-    x, mask = batch.x, batch.mask
-    if x is None or mask is None:
-        raise ValueError("'batch' must have 'x' (got a graph without features)")
-    ptr = _ptr(batch, mask)
+    x, mask = values_of(batch, "batch")
+    ptr = node_ptr(batch)
     dense, _ = to_dense(x, ptr=ptr)
     observed, _ = to_dense(mask, ptr=ptr, fill_value=False)
     # [B, N, T, *] -> [B, T, N, *]
@@ -588,34 +619,9 @@ def frame_distances(
         scale (float): The unit of length. (default: :obj:`1.0`)
     """
     x, mask = batch["x"], batch["mask"]
-    pairs = fully_connected_edges(ptr=_ptr(batch, mask), self_pairs=False)
+    pairs = fully_connected_edges(ptr=node_ptr(batch), self_pairs=False)
     pair, time = mask[pairs].all(dim=0).nonzero(as_tuple=True)
     edge_index = pairs[:, pair]
     position = x[..., list(columns)]
     apart = position[edge_index[1], time] - position[edge_index[0], time]
     return edge_index, time, apart.norm(dim=-1, keepdim=True) / scale
-
-
-def _ptr(batch: Data, mask: Tensor) -> Tensor:
-    nodes = batch.get("batch")
-    if nodes is None:
-        return torch.tensor([0, mask.size(0)], device=mask.device)
-    return batch_to_ptr(nodes, batch["num_frames"].numel())
-
-
-def _graph(x: Tensor, mask: Tensor, targets: dict[str, Any]) -> TemporalGraph:
-    """Returns the graph of one sample, `x` of shape `[T, N, F]`."""
-    nodes = mask.any(dim=0).nonzero().flatten()
-    frames = mask.any(dim=1).nonzero().flatten()
-    length = int(frames[-1]) + 1 if frames.numel() else 0
-    return TemporalGraph(
-        # [T, N, F] -> [N, T, F]
-        x[:length, nodes].transpose(0, 1),
-        mask[:length, nodes].t(),
-        node_id=nodes,
-        **targets,
-    )
-
-
-def _entry(value: Any) -> Any:
-    return value.unsqueeze(0) if isinstance(value, Tensor) else value

@@ -1,17 +1,78 @@
-"""Temporal graphs from tables of trajectories, a row for each entity and frame."""
+"""Temporal graphs from tables of trajectories, and windows of them for forecasting."""
 
 import copy
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor
-from torch_geometric.data import Batch
 
-from pyg_relational.data.temporal import TemporalGraph
+from pyg_relational.data.temporal import TemporalGraph, values_of_one
 
-# Samples for forecasting: what was seen, and the frames that followed.
+
+def from_trajectories(
+    table: Mapping[str, Any],
+    frame: str = "frame",
+    entity: str = "entity",
+    features: Sequence[str] = ("x", "y"),
+    frame_step: float | None = None,
+) -> TemporalGraph:
+    r"""Turns a table of trajectories into a temporal graph.
+
+    Rows may come in any order: frames are sorted by their number, entities by theirs.
+    An entity is absent from the frames that it has no row of, and its features there
+    are zero. With :obj:`frame_step`, frames between the first and the last that no row
+    names are empty frames; without, the frames that are named follow each other.
+
+    Args:
+        table (pandas.DataFrame or mapping): The table, or its columns by name.
+        frame (str): The column with the number or time of the frame.
+            (default: :obj:`"frame"`)
+        entity (str): The column that says whose row it is: integers, kept as
+            :obj:`node_id`, or names, kept as the list :obj:`node_names`.
+            (default: :obj:`"entity"`)
+        features (sequence of str): The columns that make up :obj:`x`.
+            (default: :obj:`("x", "y")`)
+        frame_step (float, optional): What the number of a frame grows by from one to
+            the next. (default: :obj:`None`)
+
+    Returns:
+        TemporalGraph: A graph without edges; :obj:`frame_time` has the number of each
+        frame.
+
+    Raises:
+        ValueError: If a column is missing, is not as long as the others or has no
+            numbers, there is no row, an entity has two rows in a frame, a value is not
+            finite, or a frame does not fit :obj:`frame_step`; entity and frame are
+            named.
+    """
+    columns = _columns(table, [frame, entity, *features])
+    frames = _numbers(columns[frame], frame)
+    entities, names = _entities(columns[entity], entity)
+    values = [_numbers(columns[name], name) for name in features]
+    _check_finite(frames, frame, lambda row: f"row {row}")
+    for name, value in zip(features, values, strict=True):
+        _check_finite(
+            value,
+            name,
+            lambda row: f"entity {columns[entity][row]} at frame {columns[frame][row]}",
+        )
+    known, time = _frames(frames, frame_step)
+    _check_repeats(time, entities, columns[frame], columns[entity])
+    nodes = int(entities.max()) + 1
+    where = (torch.from_numpy(entities), torch.from_numpy(time))
+    x = torch.zeros(nodes, len(known), len(values))
+    for i, value in enumerate(values):
+        x[(*where, torch.full_like(where[0], i))] = torch.from_numpy(value).to(x.dtype)
+    mask = torch.zeros(nodes, len(known), dtype=torch.bool)
+    mask[where] = True
+    extra: dict[str, Any] = {"frame_time": torch.from_numpy(_whole(known))}
+    if names.dtype.kind in "iu":
+        extra["node_id"] = torch.from_numpy(names.astype(np.int64))
+    else:
+        extra["node_names"] = names.tolist()
+    return TemporalGraph(x, mask, **extra)
 
 
 def windows(
@@ -56,13 +117,7 @@ def windows(
     for name, value in given.items():
         if isinstance(value, bool) or not isinstance(value, int) or value < 1:
             raise ValueError(f"'{name}' must be an integer of at least 1 (got {value})")
-    if isinstance(graph, Batch):
-        raise ValueError(
-            "'graph' must be one graph (got a batch); use 'batch.to_data_list()'"
-        )
-    x, mask = graph.x, graph.mask
-    if x is None or mask is None:
-        raise ValueError("'graph' must have 'x' (got a graph without features)")
+    x, mask = values_of_one(graph)
     channels = x.size(2) if target_channels is None else target_channels
     if not 1 <= channels <= x.size(2):
         raise ValueError(
@@ -89,84 +144,6 @@ def windows(
         sample.start = torch.tensor([start], device=x.device)
         samples.append(sample)
     return samples
-
-
-def _between(
-    graph: TemporalGraph, x: Tensor, mask: Tensor, start: int, stop: int
-) -> TemporalGraph:
-    """Returns a graph of some of the frames."""
-    out = copy.copy(graph)
-    if "edge_time" in out:
-        time = graph.edge_time
-        out = out.edge_subgraph((time >= start) & (time < stop))
-        out.edge_time = out.edge_time - start
-    out.x_steps = x[:, start:stop].flatten(0, 1)
-    out.mask_steps = mask[:, start:stop].flatten()
-    out.num_frames = torch.tensor([stop - start], device=x.device)
-    for name, value in graph:
-        if name.startswith("frame_"):
-            out[name] = value[start:stop]
-    return out
-
-
-def from_trajectories(
-    table: Mapping[str, Any],
-    frame: str = "frame",
-    entity: str = "entity",
-    features: Sequence[str] = ("x", "y"),
-    frame_step: float | None = None,
-) -> TemporalGraph:
-    r"""Turns a table of trajectories into a temporal graph.
-
-    Rows may come in any order: frames are sorted by their number, entities by theirs.
-    An entity is absent from the frames that it has no row of, and its features there
-    are zero. With :obj:`frame_step`, frames between the first and the last that no row
-    names are empty frames; without, the frames that are named follow each other.
-
-    Args:
-        table (pandas.DataFrame or mapping): The table, or its columns by name.
-        frame (str): The column with the number or time of the frame.
-            (default: :obj:`"frame"`)
-        entity (str): The column that says whose row it is: integers, kept as
-            :obj:`node_id`, or names, kept as the list :obj:`node_names`.
-            (default: :obj:`"entity"`)
-        features (sequence of str): The columns that make up :obj:`x`.
-            (default: :obj:`("x", "y")`)
-        frame_step (float, optional): What the number of a frame grows by from one to
-            the next. (default: :obj:`None`)
-
-    Returns:
-        TemporalGraph: A graph without edges; :obj:`frame_time` has the number of each
-        frame.
-
-    Raises:
-        ValueError: If a column is missing, is not as long as the others or has no
-            numbers, there is no row, an entity has two rows in a frame, a value is not
-            finite, or a frame does not fit :obj:`frame_step`; entity and frame are
-            named.
-    """
-    columns = _columns(table, [frame, entity, *features])
-    frames = _numbers(columns[frame], frame)
-    entities, names = _entities(columns[entity], entity)
-    values = [_numbers(columns[name], name) for name in features]
-    _check_finite(frames, frame, columns)
-    for name, value in zip(features, values, strict=True):
-        _check_finite(value, name, columns, frame, entity)
-    known, time = _frames(frames, frame_step)
-    _check_repeats(time, entities, columns[frame], columns[entity])
-    nodes = int(entities.max()) + 1
-    where = (torch.from_numpy(entities), torch.from_numpy(time))
-    x = torch.zeros(nodes, len(known), len(values))
-    for i, value in enumerate(values):
-        x[(*where, torch.full_like(where[0], i))] = torch.from_numpy(value).to(x.dtype)
-    mask = torch.zeros(nodes, len(known), dtype=torch.bool)
-    mask[where] = True
-    extra: dict[str, Any] = {"frame_time": torch.from_numpy(_whole(known))}
-    if names.dtype.kind in "iu":
-        extra["node_id"] = torch.from_numpy(names.astype(np.int64))
-    else:
-        extra["node_names"] = names.tolist()
-    return TemporalGraph(x, mask, **extra)
 
 
 def _columns(table: Mapping[str, Any], names: Sequence[str]) -> dict[str, np.ndarray]:
@@ -235,24 +212,13 @@ def _frames(frames: np.ndarray, step: float | None) -> tuple[np.ndarray, np.ndar
     return first + step * np.arange(time.max() + 1), time
 
 
-def _check_finite(
-    values: np.ndarray,
-    name: str,
-    columns: Mapping[str, np.ndarray],
-    frame: str | None = None,
-    entity: str | None = None,
-) -> None:
+def _check_finite(values: np.ndarray, name: str, where: Callable[[int], str]) -> None:
     wrong = (~np.isfinite(values)).nonzero()[0]
-    if not wrong.size:
-        return
-    row = wrong[0]
-    where = f"row {row}"
-    if frame is not None and entity is not None:
-        where = f"entity {columns[entity][row]} at frame {columns[frame][row]}"
-    raise ValueError(
-        f"column '{name}' must be finite (got {values[row]} for {where}); leave the "
-        f"rows of absent entities out"
-    )
+    if wrong.size:
+        raise ValueError(
+            f"column '{name}' must be finite (got {values[wrong[0]]} for "
+            f"{where(wrong[0])}); leave the rows of absent entities out"
+        )
 
 
 def _check_repeats(
@@ -273,3 +239,21 @@ def _whole(values: np.ndarray) -> np.ndarray:
     if np.isfinite(values).all() and (values == np.round(values)).all():
         return values.astype(np.int64)
     return values
+
+
+def _between(
+    graph: TemporalGraph, x: Tensor, mask: Tensor, start: int, stop: int
+) -> TemporalGraph:
+    """Returns a graph of some of the frames."""
+    out = copy.copy(graph)
+    if "edge_time" in out:
+        time = graph.edge_time
+        out = out.edge_subgraph((time >= start) & (time < stop))
+        out.edge_time = out.edge_time - start
+    out.x_steps = x[:, start:stop].flatten(0, 1)
+    out.mask_steps = mask[:, start:stop].flatten()
+    out.num_frames = torch.tensor([stop - start], device=x.device)
+    for name, value in graph:
+        if name.startswith("frame_"):
+            out[name] = value[start:stop]
+    return out

@@ -1,7 +1,7 @@
 """Datasets: generators, downloads and their caches."""
 
 from pyg_relational.datasets.babi import BAbI
-from pyg_relational.datasets.base import StoredDataset
+from pyg_relational.datasets.base import GeneratedDataset, StoredDataset
 from pyg_relational.datasets.chickenpox import Chickenpox
 from pyg_relational.datasets.clutrr import CLUTRR
 from pyg_relational.datasets.digit_relations import DigitRelations
@@ -40,6 +40,7 @@ __all__ = [
     "ChunkedOnDiskDataset",
     "DigitRelations",
     "EmbeddingCache",
+    "GeneratedDataset",
     "GraphTasks",
     "MolHIV",
     "MovieReviews",

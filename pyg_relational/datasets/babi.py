@@ -115,8 +115,8 @@ class BAbI(StoredDataset):
     task, the same ones alone and jointly.
 
     Args:
-        root (str): Folder of the dataset; an archive may also lie in the folder of the
-            shared data.
+        root (str): Folder of the dataset; an archive may also lie in the folder that
+            `PYG_RELATIONAL_DATA` names.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         tasks (Sequence[int], optional): Numbers of the tasks, from 1.
             (default: `None`, all 20)

@@ -159,6 +159,52 @@ class StoredDataset(InMemoryDataset, ABC):
         return {"data": data.to_dict(), "slices": slices, **self.extras}
 
 
+class GeneratedDataset(StoredDataset):
+    r"""A stored dataset that is drawn at random, from a seed alone.
+
+    Each split has its own random stream, which depends on the seed, the split's own
+    size and what is drawn.
+
+    Args:
+        root (str): Folder of the dataset.
+        split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
+        num_train (int, optional): Samples in the training split. (default: `None`, the
+            number that the class names)
+        num_val (int, optional): Samples in the validation split. (default: `None`)
+        num_test (int, optional): Samples in the test split. (default: `None`)
+        seed (int): Seed of all random streams, not negative. (default: `0`)
+        **kwargs (optional): Additional arguments of
+            :class:`~pyg_relational.datasets.StoredDataset`.
+    """
+
+    # Samples of each split where no number is given, and the most there are.
+    sizes: tuple[int, int, int]
+    most: tuple[int, int, int] | None = None
+
+    def __init__(
+        self,
+        root: str,
+        split: str = "train",
+        num_train: int | None = None,
+        num_val: int | None = None,
+        num_test: int | None = None,
+        seed: int = 0,
+        **kwargs: Any,
+    ) -> None:
+        sizes, most = [*self.sizes], self.most or (None, None, None)
+        for k, number in enumerate((num_train, num_val, num_test)):
+            if number is not None:
+                sizes[k] = check_int(f"num_{SPLITS[k]}", number, 1, most[k])
+        self.num_samples = sizes[SPLITS.index(check_name("split", split, SPLITS))]
+        self.seed = check_int("seed", seed, 0)
+        super().__init__(root, split, **kwargs)
+
+    def stream(self, *more: int) -> np.random.Generator:
+        """Returns the random numbers of the split; `more` tells several streams."""
+        number = SPLITS.index(self.split)
+        return np.random.default_rng([self.seed, number, *more])
+
+
 def split_size(split: str, num_train: int, num_val: int, num_test: int) -> int:
     """Returns the number of samples of a split, after a check of all three."""
     sizes = (num_train, num_val, num_test)

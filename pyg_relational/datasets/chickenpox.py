@@ -55,7 +55,7 @@ class Chickenpox(StoredDataset):
 
     Args:
         root (str): Folder of the dataset; the file `chickenpox.json` may also lie in
-            the folder `chickenpox` of the shared data.
+            the folder `chickenpox` of `PYG_RELATIONAL_DATA`.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         window (int, optional): Weeks that a sample shows at most; the whole past for
             `None`, so that a recurrent model has read all of it. (default: `4`)
@@ -179,10 +179,15 @@ def window_tensors(
         "y": values[weeks].view(-1, 1),
         "week": weeks,
     }
-    each = torch.full_like(weeks, nodes)
-    counts = dict.fromkeys(("node_id", "entity", "y"), each)
-    counts |= {"x_steps": shown * nodes, "mask_steps": shown * nodes}
-    counts["edge_index"] = torch.full_like(weeks, series.edge_index.size(1))
+    each = torch.ones_like(weeks)
+    counts = {
+        "x_steps": shown * nodes,
+        "mask_steps": shown * nodes,
+        "num_frames": each,
+        **dict.fromkeys(("node_id", "entity"), each * nodes),
+        "edge_index": each * series.edge_index.size(1),
+        "y": each * nodes,
+    }
     return rows, counts
 
 

@@ -93,7 +93,7 @@ class CLUTRR(StoredDataset):
 
     Args:
         root (str): Folder of the dataset; the archive may also lie in the folder
-            `clutrr` of the shared data. It is not unpacked.
+            `clutrr` of `PYG_RELATIONAL_DATA`. It is not unpacked.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         representation (str): `"graph"`, persons and the relations that are told;
             `"both-ways"`, with each edge also in the other direction, its type marked
@@ -339,6 +339,7 @@ def graph_rows(chains: Sequence[Chain]) -> tuple[Rows, Counts]:
     mark[start + query[:, 1]] = 1
     edges = [edge for chain in chains for edge in chain.edges]
     types, length = rows.pop("x"), counts["x"]
+    one_each = dict.fromkeys(rows, torch.ones_like(length))
     rows |= {
         "x": one_hot(mark, 3).float(),
         "edge_index": torch.tensor(edges).t().contiguous(),
@@ -346,7 +347,8 @@ def graph_rows(chains: Sequence[Chain]) -> tuple[Rows, Counts]:
         # [B, 2] -> [2, B]
         "edge_label_index": query.t().contiguous(),
     }
-    return rows, {"x": nodes, "edge_index": length, "edge_attr": length}
+    several = {"x": nodes, "edge_index": length, "edge_attr": length}
+    return rows, one_each | several
 
 
 def sequence_rows(chains: Sequence[Chain]) -> tuple[Rows, Counts]:

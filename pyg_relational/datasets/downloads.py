@@ -1,4 +1,8 @@
-"""Downloads that are tried again, continue where they broke, and have a limit."""
+"""Files that datasets are made of: fetched, unpacked, or shipped by packages.
+
+Downloads are tried again, continue where they broke, and have a limit, as has what is
+unpacked; a file is whole and checked, or not there.
+"""
 
 import errno
 import gzip
@@ -23,6 +27,16 @@ from typing import Any
 
 from pyg_relational._files import alone, write_atomic
 
+DATA_VARIABLE = "PYG_RELATIONAL_DATA"
+# No raw file of a dataset is larger.
+MAX_BYTES = 2**32
+TIMEOUT = 30.0
+# Seconds before each further attempt.
+WAITS = (1.0, 4.0)
+CHUNK = 2**20
+# What a server may answer differently a moment later.
+PASSING = {408, 425, 429, 500, 502, 503, 504}
+GZIP_START = b"\x1f\x8b"
 # Of what a compressed file of a dataset holds; the largest one in use has 0.2 GB.
 MAX_UNPACKED_BYTES = 2**31
 DAMAGE = (
@@ -35,159 +49,88 @@ DAMAGE = (
 )
 
 
-def gunzip(
-    content: bytes, source: str | Path, max_bytes: int = MAX_UNPACKED_BYTES
-) -> bytes:
-    """Returns the uncompressed bytes of a gzip file."""
-    parts, size = [], 0
+@dataclass(frozen=True)
+class RawFile:
+    """A file that a dataset is made of and that can be fetched.
+
+    Args:
+        name (str): Its name.
+        url (str): Where it can be fetched.
+        sha256 (str, optional): Of what it holds.
+        folder (str): Where it lies in the folder that `PYG_RELATIONAL_DATA` names.
+        read (Callable, optional): Checks what was fetched and returns what is stored of
+            it, compressed by gzip.
+    """
+
+    name: str
+    url: str
+    sha256: str | None = None
+    folder: str = ""
+    read: Callable[[Path], bytes] | None = None
+
+    def path(self, root: str) -> Path:
+        """Returns where the file is, or is fetched to, for a dataset in `root`."""
+        shared = os.environ.get(DATA_VARIABLE)
+        if shared and Path(shared, self.folder, self.name).is_file():
+            return Path(shared, self.folder, self.name)
+        return Path(root, "raw", self.name)
+
+    def fetch(self, path: Path) -> None:
+        """Fetches the file."""
+        if self.read is None:
+            fetch_raw(self.url, path, self.sha256)
+            return
+        plain = fetch_raw(self.url, path.with_suffix(""), self.sha256)
+        try:
+            content = gzip.compress(self.read(plain), mtime=0)
+            write_atomic(path, lambda partial: partial.write_bytes(content))
+        finally:
+            plain.unlink(missing_ok=True)
+
+
+def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
+    """Downloads a raw file, which is then complete and checked, or not there.
+
+    A connection that breaks is tried again and continues where it broke, and so does
+    the next call after one that failed or was killed; see
+    :func:`~pyg_relational.datasets.downloads.download` for when, proxies and limits. Of
+    several processes one fetches the file, while the others wait."""
+    path = Path(path)
+    missing = not path.exists()
     try:
-        # A file may hold several streams; zeros may follow the last.
-        while content.strip(b"\0"):
-            stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
-            parts.append(stream.decompress(content, max_bytes - size + 1))
-            size += len(parts[-1])
-            if size > max_bytes:
-                raise ValueError(
-                    f"{str(source)!r} unpacks to more than {max_bytes} bytes: it is "
-                    "not what was published. Fetch the file again."
-                )
-            if not stream.eof:
-                raise EOFError("it ends in the middle")
-            content = stream.unused_data
-    except (EOFError, zlib.error) as error:
-        raise ValueError(
-            f"{str(source)!r} is damaged ({error}). Fetch the file again."
-        ) from error
-    return b"".join(parts)
-
-
-def check_members(
-    archive: zipfile.ZipFile, max_bytes: int = MAX_UNPACKED_BYTES
-) -> None:
-    """Checks that a zip archive can be unpacked into a folder."""
-    name = Path(str(archive.filename)).name
-    for member in archive.infolist():
-        if not member.filename:
-            raise ValueError(f"{name!r} is damaged: it holds a file without a name.")
-        path = PurePosixPath(member.filename.replace("\\", "/"))
-        link = stat.S_ISLNK(member.external_attr >> 16)
-        if link or path.is_absolute() or ".." in path.parts or ":" in member.filename:
-            raise ValueError(
-                f"{name!r} holds {member.filename!r}, which leads out of the archive: "
-                "it is not what was published. Delete it and fetch it again."
-            )
-    size = sum(member.file_size for member in archive.infolist())
-    if size > max_bytes:
-        raise ValueError(
-            f"{name!r} unpacks to {size} bytes, more than {max_bytes}: it is not what "
-            "was published. Delete it and fetch it again."
-        )
-
-
-def unzip(path: Path, folder: Path, max_bytes: int = MAX_UNPACKED_BYTES) -> None:
-    """Unpacks a zip archive into a folder."""
-    with open_zip(path) as archive:
-        check_members(archive, max_bytes)
-        for member in archive.infolist():
-            target = folder / member.filename
-            if member.is_dir():
-                target.mkdir(parents=True, exist_ok=True)
-                continue
-            target.parent.mkdir(parents=True, exist_ok=True)
-            # Reads no more than the member says it holds.
-            with archive.open(member) as source, target.open("wb") as file:
-                shutil.copyfileobj(source, file)
-
-
-@contextmanager
-def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
-    """Opens a zip archive for reading, and says which file is damaged where that
-    fails."""
-    try:
-        with zipfile.ZipFile(path) as archive:
-            yield archive
+        with alone(path):
+            # Another process may have fetched it meanwhile.
+            if missing and path.exists():
+                return path
+            # The same for all processes: what one that was killed had is found by the
+            # next.
+            partial = path.with_name(f".{path.name}.partial")
+            download(url, partial, checked=sha256 is not None)
+            if sha256 is not None:
+                try:
+                    check_sha256(partial, sha256, url)
+                except ValueError:
+                    discard(partial)
+                    raise
+            partial.replace(path)
+            discard(partial)
     except OSError as error:
-        if error.errno != errno.EINVAL:
-            raise
-        # The archive names places before its start.
-        raise _damaged(path, error) from error
-    except DAMAGE as error:
-        raise _damaged(path, error) from error
-
-
-def _damaged(path: Path, error: Exception) -> ValueError:
-    return ValueError(
-        f"{str(path)!r} is damaged ({error}): delete it, and it is fetched again."
-    )
-
-
-# Data files that installed packages ship, and files of the same format.
-
-
-GZIP_START = b"\x1f\x8b"
-
-
-def packaged_file(package: str, module: str, name: str) -> Path:
-    """Returns the path of a data file of an installed package, without importing it."""
-    spec = find_spec(module)
-    if spec is None or not spec.submodule_search_locations:
-        raise ModuleNotFoundError(
-            f"The data is shipped by the package {package!r}, which is not installed: "
-            "`pip install 'pyg-relational[data]'`, or pass `path` with a file of the "
-            "same format.",
-            name=module,
-        )
-    path = Path(spec.submodule_search_locations[0], name)
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"The installed package {package!r} has no file {name!r}: install it "
-            "again, or pass `path` with a file of the same format."
-        )
+        raise OSError(
+            f"Cannot download {url} to {str(path)!r} ({error}). Fetch it elsewhere and "
+            f"put it there by hand, or set {DATA_VARIABLE} to a folder that has it."
+        ) from error
     return path
 
 
-def read_text(path: str | Path, sha256: str | None = None) -> str:
-    """Returns the text of a UTF-8 file, which may be compressed by gzip."""
-    content = _read_bytes(path)
-    found = hashlib.sha256(content).hexdigest()
-    if sha256 is not None and found != sha256:
+def check_sha256(path: str | Path, sha256: str, source: str | None = None) -> None:
+    """Checks that a file has the expected content."""
+    with Path(path).open("rb") as file:
+        found = hashlib.file_digest(file, "sha256").hexdigest()
+    if found != sha256:
         raise ValueError(
-            f"Expected the content of {str(path)!r} to have the SHA-256 {sha256}, got "
-            f"{found}: another version of the package, so results would not compare. "
-            "To use this file all the same, pass it as `path`."
+            f"Expected {source or str(path)!r} to have the SHA-256 {sha256}, got "
+            f"{found}. The file is damaged or another version: fetch it again."
         )
-    try:
-        return content.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ValueError(
-            f"Expected {str(path)!r} to be UTF-8 text ({error}): the file is damaged."
-        ) from error
-
-
-def content_tag(path: str | Path | None) -> str:
-    """Returns what tells the content of a given file in the name of a stored one."""
-    if path is None:
-        return ""
-    return f"-file{hashlib.sha256(_read_bytes(path)).hexdigest()[:12]}"
-
-
-def _read_bytes(path: str | Path) -> bytes:
-    if not Path(path).is_file():
-        raise FileNotFoundError(
-            f"Expected `path` to be a file, found none at {str(path)!r}."
-        )
-    content = Path(path).read_bytes()
-    return gunzip(content, path) if content.startswith(GZIP_START) else content
-
-
-# No raw file of a dataset is larger.
-MAX_BYTES = 2**32
-TIMEOUT = 30.0
-# Seconds before each further attempt.
-WAITS = (1.0, 4.0)
-CHUNK = 2**20
-# What a server may answer differently a moment later.
-PASSING = {408, 425, 429, 500, 502, 503, 504}
 
 
 @dataclass(frozen=True)
@@ -340,100 +283,140 @@ def _record(path: Path) -> Path:
     return path.with_name(f"{path.name}.json")
 
 
-# Raw files: where they lie, and how they are fetched.
-
-
-DATA_VARIABLE = "PYG_RELATIONAL_DATA"
-
-
-def raw_folder(root: str, file_name: str, subfolder: str = "") -> str:
-    """Returns the folder of a raw file.
-
-    It is `<PYG_RELATIONAL_DATA>/<subfolder>` if that has the file, else `root/raw`."""
-    shared = os.environ.get(DATA_VARIABLE)
-    if shared and Path(shared, subfolder, file_name).is_file():
-        return str(Path(shared, subfolder))
-    return str(Path(root, "raw"))
-
-
-@dataclass(frozen=True)
-class RawFile:
-    """A file that a dataset is made of and that can be fetched.
-
-    Args:
-        name (str): Its name.
-        url (str): Where it can be fetched.
-        sha256 (str, optional): Of what it holds.
-        folder (str): Where it lies in the folder that `PYG_RELATIONAL_DATA` names.
-        read (Callable, optional): Checks what was fetched and returns what is stored of
-            it, compressed by gzip.
-    """
-
-    name: str
-    url: str
-    sha256: str | None = None
-    folder: str = ""
-    read: Callable[[Path], bytes] | None = None
-
-    def path(self, root: str) -> Path:
-        """Returns where the file is, or is fetched to, for a dataset in `root`."""
-        return Path(raw_folder(root, self.name, self.folder), self.name)
-
-    def fetch(self, path: Path) -> None:
-        """Fetches the file."""
-        if self.read is None:
-            fetch_raw(self.url, path, self.sha256)
-            return
-        plain = fetch_raw(self.url, path.with_suffix(""), self.sha256)
-        try:
-            content = gzip.compress(self.read(plain), mtime=0)
-            write_atomic(path, lambda partial: partial.write_bytes(content))
-        finally:
-            plain.unlink(missing_ok=True)
-
-
-def fetch_raw(url: str, path: str | Path, sha256: str | None = None) -> Path:
-    """Downloads a raw file, which is then complete and checked, or not there.
-
-    A connection that breaks is tried again and continues where it broke, and so does
-    the next call after one that failed or was killed; see
-    :func:`~pyg_relational.datasets.downloads.download` for when, proxies and limits. Of
-    several processes one fetches the file, while the others wait."""
-    path = Path(path)
-    missing = not path.exists()
+def gunzip(
+    content: bytes, source: str | Path, max_bytes: int = MAX_UNPACKED_BYTES
+) -> bytes:
+    """Returns the uncompressed bytes of a gzip file."""
+    parts, size = [], 0
     try:
-        with alone(path):
-            # Another process may have fetched it meanwhile.
-            if not (missing and path.exists()):
-                _fetch_file(url, path, sha256)
-    except OSError as error:
-        raise OSError(
-            f"Cannot download {url} to {str(path)!r} ({error}). Fetch it elsewhere and "
-            f"put it there by hand, or set {DATA_VARIABLE} to a folder that has it."
+        # A file may hold several streams; zeros may follow the last.
+        while content.strip(b"\0"):
+            stream = zlib.decompressobj(zlib.MAX_WBITS | 16)
+            parts.append(stream.decompress(content, max_bytes - size + 1))
+            size += len(parts[-1])
+            if size > max_bytes:
+                raise ValueError(
+                    f"{str(source)!r} unpacks to more than {max_bytes} bytes: it is "
+                    "not what was published. Fetch the file again."
+                )
+            if not stream.eof:
+                raise EOFError("it ends in the middle")
+            content = stream.unused_data
+    except (EOFError, zlib.error) as error:
+        raise ValueError(
+            f"{str(source)!r} is damaged ({error}). Fetch the file again."
         ) from error
+    return b"".join(parts)
+
+
+def check_members(
+    archive: zipfile.ZipFile, max_bytes: int = MAX_UNPACKED_BYTES
+) -> None:
+    """Checks that a zip archive can be unpacked into a folder."""
+    name = Path(str(archive.filename)).name
+    for member in archive.infolist():
+        if not member.filename:
+            raise ValueError(f"{name!r} is damaged: it holds a file without a name.")
+        path = PurePosixPath(member.filename.replace("\\", "/"))
+        link = stat.S_ISLNK(member.external_attr >> 16)
+        if link or path.is_absolute() or ".." in path.parts or ":" in member.filename:
+            raise ValueError(
+                f"{name!r} holds {member.filename!r}, which leads out of the archive: "
+                "it is not what was published. Delete it and fetch it again."
+            )
+    size = sum(member.file_size for member in archive.infolist())
+    if size > max_bytes:
+        raise ValueError(
+            f"{name!r} unpacks to {size} bytes, more than {max_bytes}: it is not what "
+            "was published. Delete it and fetch it again."
+        )
+
+
+def unzip(path: Path, folder: Path, max_bytes: int = MAX_UNPACKED_BYTES) -> None:
+    """Unpacks a zip archive into a folder."""
+    with open_zip(path) as archive:
+        check_members(archive, max_bytes)
+        for member in archive.infolist():
+            target = folder / member.filename
+            if member.is_dir():
+                target.mkdir(parents=True, exist_ok=True)
+                continue
+            target.parent.mkdir(parents=True, exist_ok=True)
+            # Reads no more than the member says it holds.
+            with archive.open(member) as source, target.open("wb") as file:
+                shutil.copyfileobj(source, file)
+
+
+@contextmanager
+def open_zip(path: Path) -> Iterator[zipfile.ZipFile]:
+    """Opens a zip archive for reading, and says which file is damaged where that
+    fails."""
+    try:
+        with zipfile.ZipFile(path) as archive:
+            yield archive
+    except OSError as error:
+        if error.errno != errno.EINVAL:
+            raise
+        # The archive names places before its start.
+        raise _damaged(path, error) from error
+    except DAMAGE as error:
+        raise _damaged(path, error) from error
+
+
+def _damaged(path: Path, error: Exception) -> ValueError:
+    return ValueError(
+        f"{str(path)!r} is damaged ({error}): delete it, and it is fetched again."
+    )
+
+
+def packaged_file(package: str, module: str, name: str) -> Path:
+    """Returns the path of a data file of an installed package, without importing it."""
+    spec = find_spec(module)
+    if spec is None or not spec.submodule_search_locations:
+        raise ModuleNotFoundError(
+            f"The data is shipped by the package {package!r}, which is not installed: "
+            "`pip install 'pyg-relational[data]'`, or pass `path` with a file of the "
+            "same format.",
+            name=module,
+        )
+    path = Path(spec.submodule_search_locations[0], name)
+    if not path.is_file():
+        raise FileNotFoundError(
+            f"The installed package {package!r} has no file {name!r}: install it "
+            "again, or pass `path` with a file of the same format."
+        )
     return path
 
 
-def _fetch_file(url: str, path: Path, sha256: str | None) -> None:
-    # The same for all processes: what one that was killed had is found by the next.
-    partial = path.with_name(f".{path.name}.partial")
-    download(url, partial, checked=sha256 is not None)
-    if sha256 is not None:
-        try:
-            check_sha256(partial, sha256, url)
-        except ValueError:
-            discard(partial)
-            raise
-    partial.replace(path)
-    discard(partial)
-
-
-def check_sha256(path: str | Path, sha256: str, source: str | None = None) -> None:
-    """Checks that a file has the expected content."""
-    with Path(path).open("rb") as file:
-        found = hashlib.file_digest(file, "sha256").hexdigest()
-    if found != sha256:
+def read_text(path: str | Path, sha256: str | None = None) -> str:
+    """Returns the text of a UTF-8 file, which may be compressed by gzip."""
+    content = _read_bytes(path)
+    found = hashlib.sha256(content).hexdigest()
+    if sha256 is not None and found != sha256:
         raise ValueError(
-            f"Expected {source or str(path)!r} to have the SHA-256 {sha256}, got "
-            f"{found}. The file is damaged or another version: fetch it again."
+            f"Expected the content of {str(path)!r} to have the SHA-256 {sha256}, got "
+            f"{found}: another version of the package, so results would not compare. "
+            "To use this file all the same, pass it as `path`."
         )
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ValueError(
+            f"Expected {str(path)!r} to be UTF-8 text ({error}): the file is damaged."
+        ) from error
+
+
+def content_tag(path: str | Path | None) -> str:
+    """Returns what tells the content of a given file in the name of a stored one."""
+    if path is None:
+        return ""
+    return f"-file{hashlib.sha256(_read_bytes(path)).hexdigest()[:12]}"
+
+
+def _read_bytes(path: str | Path) -> bytes:
+    if not Path(path).is_file():
+        raise FileNotFoundError(
+            f"Expected `path` to be a file, found none at {str(path)!r}."
+        )
+    content = Path(path).read_bytes()
+    return gunzip(content, path) if content.startswith(GZIP_START) else content

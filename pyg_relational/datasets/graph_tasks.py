@@ -11,10 +11,9 @@ from torch_geometric.data import Data
 from pyg_relational._checks import check_int, check_name
 from pyg_relational.datasets.base import (
     SPLITS,
+    GeneratedDataset,
     Slices,
-    StoredDataset,
     collate_ragged,
-    split_size,
 )
 
 if TYPE_CHECKING:
@@ -186,7 +185,7 @@ TASKS = {
 }
 
 
-class GraphTasks(StoredDataset):
+class GraphTasks(GeneratedDataset):
     r"""Four questions about graphs whose answers are told by an algorithm, for
     training on small graphs and testing on larger ones, after the demonstrations of
     `"Relational inductive biases, deep learning, and graph networks"
@@ -206,8 +205,8 @@ class GraphTasks(StoredDataset):
     edges carry no lengths and nodes no places, answers are exact and no two of them are
     nearly equal, whatever the size; the demonstrations measure paths in lengths.
 
-    A sample is generated on the first use, from the seed alone. Each task, split and
-    range of sizes has its own random stream, which also depends on the split's size.
+    By default there are 25,600 graphs for training, and 500 each for validation and
+    test.
 
     Args:
         root (str): Folder of the dataset; files go to `root/processed`.
@@ -215,12 +214,8 @@ class GraphTasks(StoredDataset):
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         num_nodes (int or tuple): Nodes of a graph, at least 8, or the smallest and the
             largest number of them. (default: `(8, 16)`)
-        num_train (int): Graphs in the training split. (default: `25600`)
-        num_val (int): Graphs in the validation split. (default: `500`)
-        num_test (int): Graphs in the test split. (default: `500`)
-        seed (int): Seed of all random streams, not negative. (default: `0`)
         **kwargs (optional): Additional arguments of
-            :class:`~pyg_relational.datasets.StoredDataset`.
+            :class:`~pyg_relational.datasets.GeneratedDataset`.
 
     Shapes:
         - **x:** `[N, F]`: marks of start and end (2), number (1), mark of the start
@@ -233,22 +228,18 @@ class GraphTasks(StoredDataset):
           to the node that is farthest from a mark; 1 with `"sorting"`
     """
 
+    sizes = (25600, 500, 500)
+
     def __init__(
         self,
         root: str,
         name: str = "shortest-path",
         split: str = "train",
         num_nodes: int | Sequence[int] = (8, 16),
-        num_train: int = 25600,
-        num_val: int = 500,
-        num_test: int = 500,
-        seed: int = 0,
         **kwargs: Any,
     ) -> None:
         self.name = check_name("name", name, tuple(TASKS))
-        self.num_samples = split_size(split, num_train, num_val, num_test)
         self.node_range = _node_range(num_nodes)
-        self.seed = check_int("seed", seed, 0)
         super().__init__(root, split, **kwargs)
 
     def _name(self) -> str:

@@ -16,11 +16,9 @@ from torch_geometric.data import Data
 from pyg_relational._checks import check_bool, check_int
 from pyg_relational.data.temporal import TemporalGraph, frame_distances
 from pyg_relational.datasets.base import (
-    SPLITS,
+    GeneratedDataset,
     Slices,
-    StoredDataset,
     collate_ragged,
-    split_size,
 )
 
 COLOURS = ("red", "green", "blue", "orange", "grey", "yellow", "purple", "cyan")
@@ -263,7 +261,7 @@ def _distances(motions: FloatArray) -> FloatArray:
     return np.sqrt((offset**2).sum(axis=-1))
 
 
-class MovingShapes(StoredDataset):
+class MovingShapes(GeneratedDataset):
     r"""Moving shapes: did A touch B before C?
 
     Circles and squares of different colours move straight on and bounce off the walls
@@ -279,16 +277,12 @@ class MovingShapes(StoredDataset):
     "yes". `space=False` and `time=False` are for ablations in which only chance is
     left: questions, answers and colours stay the same.
 
-    A sample is a :class:`~pyg_relational.data.TemporalGraph`. It is generated on the
-    first use, from the seed alone. Each split has its own random stream, which depends
-    on the seed, its own size and the numbers of objects and frames.
+    A sample is a :class:`~pyg_relational.data.TemporalGraph`. By default there are
+    20,000 for training, and 2,000 each for validation and test.
 
     Args:
         root (str): Folder of the dataset; files go to `root/processed`.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
-        num_train (int): Samples in the training split. (default: `20000`)
-        num_val (int): Samples in the validation split. (default: `2000`)
-        num_test (int): Samples in the test split. (default: `2000`)
         min_objects (int): Objects of the smallest scenes, from 3. (default: `3`)
         max_objects (int): Objects of the largest scenes, to 8. (default: `8`)
         min_frames (int): Frames of the shortest scenes, from 6. (default: `8`)
@@ -299,9 +293,8 @@ class MovingShapes(StoredDataset):
         distance (bool): Joins all objects of a frame by edges with their distance, in
             units of `TOUCH_DISTANCE`, see
             :class:`~pyg_relational.transforms.FrameDistances`. (default: `False`)
-        seed (int): Seed of all random streams, not negative. (default: `0`)
         **kwargs (optional): Additional arguments of
-            :class:`~pyg_relational.datasets.StoredDataset`.
+            :class:`~pyg_relational.datasets.GeneratedDataset`.
 
     Shapes:
         - **x:** `[N, T, 15]` colour one-hot (8), shape one-hot (2), whether it is A, B
@@ -320,6 +313,7 @@ class MovingShapes(StoredDataset):
 
     task = "classification"
     kind = "graph"
+    sizes = (20000, 2000, 2000)
     data_class = TemporalGraph
     num_answers = len(ANSWERS)
     COLOURS = COLOURS
@@ -331,9 +325,6 @@ class MovingShapes(StoredDataset):
         self,
         root: str,
         split: str = "train",
-        num_train: int = 20000,
-        num_val: int = 2000,
-        num_test: int = 2000,
         min_objects: int = 3,
         max_objects: int = 8,
         min_frames: int = 8,
@@ -341,10 +332,8 @@ class MovingShapes(StoredDataset):
         space: bool = True,
         time: bool = True,
         distance: bool = False,
-        seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        self.num_samples = split_size(split, num_train, num_val, num_test)
         check_int("min_objects", min_objects, MIN_OBJECTS, MAX_OBJECTS)
         check_int("max_objects", max_objects, min_objects, MAX_OBJECTS)
         check_int("min_frames", min_frames, MIN_FRAMES, MAX_FRAMES)
@@ -353,7 +342,6 @@ class MovingShapes(StoredDataset):
         self.space = check_bool("space", space)
         self.time = check_bool("time", time)
         self.distance = check_bool("distance", distance)
-        self.seed = check_int("seed", seed, 0)
         super().__init__(root, split, **kwargs)
 
     def _name(self) -> str:
@@ -408,8 +396,7 @@ class MovingShapes(StoredDataset):
         return marked, "A touches B, or C"
 
     def generate(self) -> tuple[Data, Slices]:
-        stream = [self.seed, SPLITS.index(self.split)]
-        rng = np.random.default_rng(stream)
+        rng = self.stream()
         count = self.num_samples
         answer = rng.permutation(np.arange(count) % 2)
         num_objects = rng.integers(*self.objects, count, endpoint=True)
@@ -420,11 +407,11 @@ class MovingShapes(StoredDataset):
         # Streams of their own: what an ablation leaves is as without it.
         if not self.space:
             shape = scenes.position.shape
-            other = np.random.default_rng([*stream, 1])
+            other = self.stream(1)
             position = sample_motions(shape[:2], shape[2], other)
             scenes = scenes._replace(position=position)
         if not self.time:
-            other = np.random.default_rng([*stream, 2])
+            other = self.stream(2)
             scenes = shuffle_frames(scenes, other)
         rows, counts = scene_tensors(scenes)
         rows |= {

@@ -103,7 +103,7 @@ class NLVR(StoredDataset):
 
     Args:
         root (str): Folder of the dataset; files may also lie in the folder `nlvr` of
-            the shared data.
+            `PYG_RELATIONAL_DATA`.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         train_on (str): `"dev"` (about 700 statements) or `"train"` (about 12,000,
             from a file of 12 MB). (default: `"dev"`)

@@ -11,18 +11,16 @@ from torch_geometric.data import Data
 
 from pyg_relational._checks import check_bool, check_int, check_name
 from pyg_relational.datasets.base import (
-    SPLITS,
+    GeneratedDataset,
     Slices,
-    StoredDataset,
     collate_stacked,
-    split_size,
 )
 
 ANSWERS = ("label", "row")
 MAX_VECTORS = 8
 
 
-class NthFarthest(StoredDataset):
+class NthFarthest(GeneratedDataset):
     r"""Nth farthest of `"Relational recurrent neural networks"
     <https://arxiv.org/abs/1806.01822>`_: which vector is the n-th farthest from
     vector m?
@@ -33,17 +31,13 @@ class NthFarthest(StoredDataset):
     rank is always m. The rows of a sample are a set, or a sequence of as many steps:
     their order is random and says nothing.
 
-    A sample is generated on the first use, from the seed alone. Each split has its
-    own random stream, which depends on `seed`, `num_vectors`, `dim` and its own size.
-    The paper draws new samples in every step; a large fixed training split is used
-    here instead.
+    By default there are 64,000 samples for training, 2,000 for validation and 5,000 for
+    the test. The paper draws new samples in every step; a large fixed training split is
+    used here instead.
 
     Args:
         root (str): Folder of the dataset; files go to `root/processed`.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
-        num_train (int): Samples in the training split. (default: `64000`)
-        num_val (int): Samples in the validation split. (default: `2000`)
-        num_test (int): Samples in the test split. (default: `5000`)
         num_vectors (int): Vectors a sample, 2 to 8. (default: `8`)
         dim (int): Dimensions of a vector. (default: `16`)
         answer (str): `"label"`, or `"row"`, the row of the answer in the sample, for
@@ -51,9 +45,8 @@ class NthFarthest(StoredDataset):
             (default: `"label"`)
         distance (bool): Adds all ordered pairs as edges, with their distance: the
             relation is then an input and needs not be learned. (default: `False`)
-        seed (int): Seed of all random streams, not negative. (default: `0`)
         **kwargs (optional): Additional arguments of
-            :class:`~pyg_relational.datasets.StoredDataset`.
+            :class:`~pyg_relational.datasets.GeneratedDataset`.
 
     Shapes:
         - **x:** `[v, dim + 3 v]` vector, one-hot label, and the question, the same
@@ -68,27 +61,22 @@ class NthFarthest(StoredDataset):
 
     task = "classification"
     kind = "graph"
+    sizes = (64000, 2000, 5000)
 
     def __init__(
         self,
         root: str,
         split: str = "train",
-        num_train: int = 64000,
-        num_val: int = 2000,
-        num_test: int = 5000,
         num_vectors: int = 8,
         dim: int = 16,
         answer: str = "label",
         distance: bool = False,
-        seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        self.num_samples = split_size(split, num_train, num_val, num_test)
         self.num_vectors = check_int("num_vectors", num_vectors, 2, MAX_VECTORS)
         self.dim = check_int("dim", dim, 1)
         self.answer = check_name("answer", answer, ANSWERS)
         self.distance = check_bool("distance", distance)
-        self.seed = check_int("seed", seed, 0)
         super().__init__(root, split, **kwargs)
 
     def _name(self) -> str:
@@ -104,7 +92,7 @@ class NthFarthest(StoredDataset):
         return {"n": tuple(str(n) for n in range(1, MAX_VECTORS + 1))}
 
     def generate(self) -> tuple[Data, Slices]:
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
+        rng = self.stream()
         count, size = self.num_samples, self.num_vectors
         vectors = rng.uniform(-1, 1, (count, size, self.dim))
         labels = rng.permuted(np.tile(np.arange(size), (count, 1)), axis=1)

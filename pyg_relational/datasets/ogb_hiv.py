@@ -37,7 +37,7 @@ class MolHIV(StoredDataset):
 
     Args:
         root (str): Folder of the dataset; the file `hiv.csv.gz` may also lie in the
-            folder `moleculenet` of the shared data.
+            folder `moleculenet` of `PYG_RELATIONAL_DATA`.
         split (str, optional): `"train"`, `"val"`, `"test"`, or all molecules for
             `None`. (default: `"train"`)
         transform (Callable, optional): Applied on every access. (default: `None`)

@@ -36,6 +36,7 @@ from pyg_relational._files import alone, explained
 from pyg_relational.data.in_order import in_order
 from pyg_relational.datasets.base import (
     Filter,
+    Slices,
     Transform,
     changed_name,
     keep_and_change,
@@ -44,6 +45,10 @@ from pyg_relational.datasets.base import (
 # As PyG's on-disk dataset takes it: a dtype and a size, or `int` for "num_nodes".
 Schema = dict[str, Any]
 Row = tuple[Any, ...]
+# As `InMemoryDataset.collate` returns it: graphs, one after the other, and where those
+# of each attribute start and end.
+Graphs = tuple[Data, Slices | None]
+Make = Callable[[int], Graphs | None]
 DTYPES = {
     str(dtype).removeprefix("torch."): dtype
     for dtype in (
@@ -59,6 +64,18 @@ DTYPES = {
     )
 }
 NAMES = {dtype: name for name, dtype in DTYPES.items()}
+TABLE = "graphs"
+# Small graphs fill pages of this size with little left over.
+PAGE_BYTES = 16384
+# How a file is laid out: raise it whenever that changes.
+LAYOUT = 1
+BEGIN = """
+    CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
+    CREATE TABLE IF NOT EXISTS chunks (number INTEGER PRIMARY KEY, graphs INTEGER);
+"""
+# What SQLite calls a folder or disk that cannot be written, rather than a bad file.
+UNWRITABLE = ("FULL", "READONLY", "CANTOPEN", "IOERR", "PERM")
+DAMAGE = (sqlite3.DatabaseError, ValueError, TypeError, LookupError, RuntimeError)
 
 
 def pack(data: Data, slices: Mapping[str, Tensor] | None) -> tuple[Schema, list[Row]]:
@@ -149,28 +166,6 @@ def _check_names(schema: Schema) -> None:
         raise ValueError(
             f"the names of columns must differ in more than case: {', '.join(schema)}"
         )
-
-
-# The SQLite file of an on-disk dataset, which is either complete or not there.
-
-
-TABLE = "graphs"
-# Small graphs fill pages of this size with little left over.
-PAGE_BYTES = 16384
-# How a file is laid out: raise it whenever that changes.
-LAYOUT = 1
-BEGIN = """
-    CREATE TABLE IF NOT EXISTS about (key TEXT PRIMARY KEY, value TEXT NOT NULL);
-    CREATE TABLE IF NOT EXISTS chunks (number INTEGER PRIMARY KEY, graphs INTEGER);
-"""
-# What SQLite calls a folder or disk that cannot be written, rather than a bad file.
-UNWRITABLE = ("FULL", "READONLY", "CANTOPEN", "IOERR", "PERM")
-DAMAGE = (sqlite3.DatabaseError, ValueError, TypeError, LookupError, RuntimeError)
-
-# As `InMemoryDataset.collate` returns it: graphs, one after the other, and where those
-# of each attribute start and end.
-Graphs = tuple[Data, dict[str, Tensor] | None]
-Make = Callable[[int], Graphs | None]
 
 
 def prepare(

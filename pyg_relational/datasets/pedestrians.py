@@ -54,7 +54,7 @@ class Pedestrians(StoredDataset):
 
     Args:
         root (str): Folder of the dataset; files, also compressed by gzip, may also lie
-            in the folder `eth_ucy` of the shared data.
+            in the folder `eth_ucy` of `PYG_RELATIONAL_DATA`.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         test_scene (str): `"eth"`, `"hotel"` or `"zara01"`. (default: `"hotel"`)
         history (int): Observed frames, at least 2. (default: `8`)

@@ -13,11 +13,9 @@ from torch_geometric.data import Data
 from pyg_relational._checks import check_bool, check_int, check_name, check_positive
 from pyg_relational.data.temporal import TemporalGraph
 from pyg_relational.datasets.base import (
-    SPLITS,
+    GeneratedDataset,
     Slices,
-    StoredDataset,
     collate_ragged,
-    split_size,
 )
 from pyg_relational.datasets.physical_simulator import (
     FORCES,
@@ -40,30 +38,27 @@ STATE = 4
 Rows = tuple[dict[str, Tensor], dict[str, Tensor]]
 
 
-class PhysicalSystems(StoredDataset):
+class PhysicalSystems(GeneratedDataset):
     """Simulated masses; the tasks are subclasses of this one."""
 
     task = "classification"
     data_class = TemporalGraph
+    sizes = (10000, 1000, 2000)
 
     def _choose(
         self,
         force: str,
         num_masses: int | Sequence[int],
         num_frames: int,
-        num_samples: int,
         frame_time: float,
         box: float | None,
-        seed: int,
     ) -> None:
         """Checks and keeps what is simulated."""
-        self.num_samples = num_samples
         self.force = check_name("force", force, tuple(FORCES))
         self.num_masses = _check_masses(num_masses)
         self.num_frames = check_int("num_frames", num_frames, 1)
         self.frame_time = check_positive("frame_time", frame_time)
         self.box = None if box is None else check_positive("box", box)
-        self.seed = check_int("seed", seed, 0)
 
     def _name(self) -> str:
         low, high = self.num_masses
@@ -93,7 +88,7 @@ class PhysicalSystems(StoredDataset):
         """What is stored of simulations of as many masses each."""
 
     def generate(self) -> tuple[Data, Slices]:
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
+        rng = self.stream()
         sizes = rng.integers(*self.num_masses, self.num_samples, endpoint=True)
         steps = max(1, round(self.frame_time * FORCES[self.force].steps_per_time))
         parts, samples = [], []
@@ -123,8 +118,8 @@ class PhysicalConnections(PhysicalSystems):
     force is kept finite by a softening of 0.2 in place of a cap, so that energy is
     still defined.
 
-    A sample is generated on the first use, from the seed alone. Each split has its own
-    random stream, which depends on the seed, its own size and what is simulated.
+    By default there are 10,000 samples for training, 1,000 for validation and 2,000 for
+    the test.
 
     Args:
         root (str): Folder of the dataset.
@@ -133,9 +128,6 @@ class PhysicalConnections(PhysicalSystems):
         num_masses (int or tuple): Masses of a sample, 2 to 20, or the smallest and the
             largest number of them. (default: `5`)
         num_frames (int): Frames of a sample. (default: `49`)
-        num_train (int): Samples in the training split. (default: `10000`)
-        num_val (int): Samples in the validation split. (default: `1000`)
-        num_test (int): Samples in the test split. (default: `2000`)
         layout (str): `"temporal"`, a :class:`~pyg_relational.data.TemporalGraph`, or
             `"flat"`, all frames of a mass in one row, for models without time.
             (default: `"temporal"`)
@@ -144,9 +136,8 @@ class PhysicalConnections(PhysicalSystems):
         frame_time (float): Time between two frames. (default: `0.1`)
         box (float, optional): Walls at plus and minus this coordinate.
             (default: `5.0`)
-        seed (int): Seed of all random streams, not negative. (default: `0`)
         **kwargs (optional): Additional arguments of
-            :class:`~pyg_relational.datasets.StoredDataset`.
+            :class:`~pyg_relational.datasets.GeneratedDataset`.
 
     Shapes:
         - **x:** `[N, T, 4]` position, and velocity in units of length a frame; with
@@ -170,19 +161,14 @@ class PhysicalConnections(PhysicalSystems):
         force: str = "springs",
         num_masses: int | Sequence[int] = 5,
         num_frames: int = 49,
-        num_train: int = 10000,
-        num_val: int = 1000,
-        num_test: int = 2000,
         layout: str = "temporal",
         differences: bool = False,
         frame_time: float = 0.1,
         box: float | None = 5.0,
-        seed: int = 0,
         **kwargs: Any,
     ) -> None:
         check_name("force", force, CONNECTION_FORCES)
-        size = split_size(split, num_train, num_val, num_test)
-        self._choose(force, num_masses, num_frames, size, frame_time, box, seed)
+        self._choose(force, num_masses, num_frames, frame_time, box)
         self.layout = check_name("layout", layout, LAYOUTS)
         self.data_class = TemporalGraph if layout == "temporal" else Data
         self.differences = check_bool("differences", differences)
@@ -234,10 +220,9 @@ class PhysicalSystemCount(PhysicalSystems):
     those of the paper, which does not give them in full.
 
     Args:
-        root, split, num_masses, num_frames, num_train, num_val, num_test, layout,
-            differences, frame_time, box, seed, **kwargs: As for
-            :class:`~pyg_relational.datasets.PhysicalConnections`, with 10 masses and
-            16 frames by default.
+        root, split, num_masses, num_frames, layout, differences, frame_time, box,
+            **kwargs: As for :class:`~pyg_relational.datasets.PhysicalConnections`, with
+            10 masses and 16 frames by default.
 
     Shapes:
         - **x**, **mask:** as in :class:`~pyg_relational.datasets.PhysicalConnections`
@@ -253,18 +238,13 @@ class PhysicalSystemCount(PhysicalSystems):
         split: str = "train",
         num_masses: int | Sequence[int] = 10,
         num_frames: int = 16,
-        num_train: int = 10000,
-        num_val: int = 1000,
-        num_test: int = 2000,
         layout: str = "temporal",
         differences: bool = False,
         frame_time: float = 0.1,
         box: float | None = 5.0,
-        seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        size = split_size(split, num_train, num_val, num_test)
-        self._choose("springs", num_masses, num_frames, size, frame_time, box, seed)
+        self._choose("springs", num_masses, num_frames, frame_time, box)
         self.layout = check_name("layout", layout, LAYOUTS)
         self.data_class = TemporalGraph if layout == "temporal" else Data
         self.differences = check_bool("differences", differences)
@@ -317,8 +297,8 @@ class PhysicalMotion(PhysicalSystems):
     moves as a whole, is nothing to be learnt.
 
     Args:
-        root, split, num_masses, num_train, num_val, num_test, frame_time, seed,
-            **kwargs: As for :class:`~pyg_relational.datasets.PhysicalConnections`.
+        root, split, num_masses, frame_time, **kwargs: As for
+            :class:`~pyg_relational.datasets.PhysicalConnections`.
         force (str): `"springs"`, `"charges"` or `"gravity"`. (default: `"springs"`)
         num_frames (int): Frames that are simulated, more than `history` and `horizon`
             together. (default: `49`)
@@ -356,13 +336,9 @@ class PhysicalMotion(PhysicalSystems):
         num_frames: int = 49,
         history: int = 2,
         horizon: int = 10,
-        num_train: int = 10000,
-        num_val: int = 1000,
-        num_test: int = 2000,
         centred: bool = True,
         frame_time: float = 0.1,
         box: float | None = None,
-        seed: int = 0,
         **kwargs: Any,
     ) -> None:
         self.history = check_int("history", history, 1)
@@ -378,8 +354,7 @@ class PhysicalMotion(PhysicalSystems):
                 f"Expected `box` to be None with `centred`, got {box}; walls move with "
                 "the observer."
             )
-        size = split_size(split, num_train, num_val, num_test)
-        self._choose(force, num_masses, num_frames, size, frame_time, box, seed)
+        self._choose(force, num_masses, num_frames, frame_time, box)
         super().__init__(root, split, **kwargs)
 
     @staticmethod

@@ -70,7 +70,7 @@ class SICK(StoredDataset):
 
     Args:
         root (str): Folder of the dataset; files may also lie in the folder `sick` of
-            the shared data.
+            `PYG_RELATIONAL_DATA`.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         representation (str): `"sentences"`, each the mean of its tokens, or
             `"tokens"`. (default: `"sentences"`)

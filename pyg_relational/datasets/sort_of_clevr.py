@@ -21,6 +21,7 @@ from pyg_relational._checks import check_int, check_name
 from pyg_relational.datasets.base import (
     SPLITS,
     Filter,
+    GeneratedDataset,
     Slices,
     StoredDataset,
     Transform,
@@ -448,6 +449,8 @@ class SortOfCLEVRTask:
     scene_objects = staticmethod(scene_objects)
 
     split: str
+    num_samples: int
+    seed: int
 
     @staticmethod
     def metric_groups() -> dict[str, tuple[str, ...]]:
@@ -457,16 +460,11 @@ class SortOfCLEVRTask:
         """
         return {"kind": KINDS, "subtype": SUBTYPES}
 
-    def _choose(
-        self, representation: str, num_samples: int, num_objects: int, seed: int
-    ) -> None:
-        """Checks and keeps what the scenes of a split depend on."""
+    def _choose(self, representation: str, num_objects: int) -> None:
         self.representation = check_name(
             "representation", representation, REPRESENTATIONS
         )
-        self.num_samples = num_samples
         self.num_objects = check_int("num_objects", num_objects, 2, len(COLOURS))
-        self.seed = check_int("seed", seed, 0)
 
     def _name(self) -> str:
         return (
@@ -475,15 +473,14 @@ class SortOfCLEVRTask:
         )
 
 
-class SortOfCLEVR(SortOfCLEVRTask, StoredDataset):
+class SortOfCLEVR(SortOfCLEVRTask, GeneratedDataset):
     r"""Sort-of-CLEVR of `"A simple neural network module for relational reasoning"
     <https://arxiv.org/abs/1706.01427>`_: questions about coloured circles and squares.
 
     A scene is one :class:`~torch_geometric.data.Data` object with 20 questions, ten
     non-relational ones first. It is generated on the first use, from the seed alone,
     and stored once; `DataLoader(dataset, follow_batch=["u"])` adds `u_batch`, the
-    scene of each question. Each split has its own random stream: its scenes depend on
-    `seed`, `num_objects` and its own size only.
+    scene of each question.
 
     Unlike the paper, there is a validation split, apart from the 9,800 + 200 scenes.
 
@@ -492,14 +489,10 @@ class SortOfCLEVR(SortOfCLEVRTask, StoredDataset):
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         representation (str): `"state"` (rows of attributes) or `"pixels"`.
             (default: `"state"`)
-        num_train (int): Scenes in the training split. (default: `9800`)
-        num_val (int): Scenes in the validation split. (default: `200`)
-        num_test (int): Scenes in the test split. (default: `200`)
         num_objects (int): Objects a scene, 2 to 6, of the first colours in
             `COLOURS`. (default: `6`)
-        seed (int): Seed of all random streams, not negative. (default: `0`)
         **kwargs (optional): Additional arguments of
-            :class:`~pyg_relational.datasets.StoredDataset`.
+            :class:`~pyg_relational.datasets.GeneratedDataset`.
 
     Shapes:
         - **x:** `[n, 10]` colour one-hot, shape one-hot, column and row in `[-1, 1]`
@@ -515,25 +508,23 @@ class SortOfCLEVR(SortOfCLEVRTask, StoredDataset):
           or furthest one (-1 for other subtypes); not shifted by batching
     """
 
+    sizes = (9800, 200, 200)
+
     def __init__(
         self,
         root: str,
         split: str = "train",
         representation: str = "state",
-        num_train: int = 9800,
-        num_val: int = 200,
-        num_test: int = 200,
         num_objects: int = 6,
-        seed: int = 0,
         **kwargs: Any,
     ) -> None:
-        size = split_size(split, num_train, num_val, num_test)
-        self._choose(representation, size, num_objects, seed)
+        self._choose(representation, num_objects)
         super().__init__(root, split, **kwargs)
 
     def generate(self) -> tuple[Data, Slices]:
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
-        return generate(self.num_samples, self.num_objects, self.representation, rng)
+        return generate(
+            self.num_samples, self.num_objects, self.representation, self.stream()
+        )
 
 
 class SortOfCLEVROnDisk(SortOfCLEVRTask, ChunkedOnDiskDataset):
@@ -569,9 +560,10 @@ class SortOfCLEVROnDisk(SortOfCLEVRTask, ChunkedOnDiskDataset):
         workers: int = 1,
         force_reload: bool = False,
     ) -> None:
-        size = split_size(split, num_train, num_val, num_test)
-        self._choose(representation, size, num_objects, seed)
+        self._choose(representation, num_objects)
+        self.num_samples = size = split_size(split, num_train, num_val, num_test)
         self.split = split
+        self.seed = check_int("seed", seed, 0)
         self.chunk_size = check_int("chunk_size", chunk_size, 1)
         super().__init__(
             root,

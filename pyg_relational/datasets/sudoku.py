@@ -18,11 +18,11 @@ from torch import Tensor
 from torch.nn.functional import one_hot
 from torch_geometric.data import Data
 
-from pyg_relational._checks import check_int, check_name
+from pyg_relational._checks import check_int
 from pyg_relational.datasets.base import (
     SPLITS,
+    GeneratedDataset,
     Slices,
-    StoredDataset,
     collate_stacked,
 )
 from pyg_relational.datasets.downloads import RawFile, gunzip
@@ -52,8 +52,8 @@ MAX_BYTES = 64 * 2**20
 _REMARK = "--"
 # Puzzles of each split where no number is given; for 9 x 9 there are no more.
 DEFAULT_SIZES = {
-    4: {"train": 20000, "val": 1000, "test": 1000},
-    9: {"train": 38151, "val": 1000, "test": 10000},
+    4: (20000, 1000, 1000),
+    9: (38151, 1000, 10000),
 }
 
 IntArray = NDArray[np.int64]
@@ -294,13 +294,14 @@ def _lines(path: Path) -> list[str]:
     return content.decode("utf-8-sig", errors="replace").splitlines()
 
 
-class Sudoku(StoredDataset):
+class Sudoku(GeneratedDataset):
     r"""Sudokus as graphs, after `"Recurrent relational networks"
     <https://arxiv.org/abs/1711.08028>`_: a node a cell, an edge from each cell to
     every other one in its row, column or box.
 
-    `size=4`: 4 x 4 puzzles with 4 to 8 givens, generated from the seed. No split has
-    a solution grid of another one, not even with its digits renamed.
+    `size=4`: 4 x 4 puzzles with 4 to 8 givens, by default 20,000 for training, and
+    1,000 each for validation and test. No split has a solution grid of another one, not
+    even with its digits renamed.
 
     `size=9`: the 49,151 puzzles with 17 givens that Gordon Royle collected, solved
     when they are stored. As in the paper, 10,000 are for testing, 1,000 for
@@ -314,14 +315,8 @@ class Sudoku(StoredDataset):
             for `size=9` to `root/raw`.
         split (str): `"train"`, `"val"` or `"test"`. (default: `"train"`)
         size (int): Number of digits, 4 or 9. (default: `4`)
-        num_train (int, optional): Puzzles in the training split. (default: `20000`
-            for `size=4`, `38151` for `size=9`)
-        num_val (int, optional): Puzzles in the validation split. (default: `1000`)
-        num_test (int, optional): Puzzles in the test split. (default: `1000` for
-            `size=4`, `10000` for `size=9`)
-        seed (int): Seed of all random streams, not negative. (default: `0`)
         **kwargs (optional): Additional arguments of
-            :class:`~pyg_relational.datasets.StoredDataset`.
+            :class:`~pyg_relational.datasets.GeneratedDataset`.
 
     Shapes:
         - **x:** `[cells, 3 * size + 1]` one-hot of the given digit (column 0 for
@@ -344,22 +339,13 @@ class Sudoku(StoredDataset):
         root: str,
         split: str = "train",
         size: int = 4,
-        num_train: int | None = None,
-        num_val: int | None = None,
-        num_test: int | None = None,
-        seed: int = 0,
         **kwargs: Any,
     ) -> None:
         self.size = check_int("size", size, min(SIZES), max(SIZES))
         if size not in SIZES:
             raise ValueError(f"Expected `size` to be 4 or 9, got {size}.")
-        numbers = dict(DEFAULT_SIZES[size])
-        for name, number in zip(SPLITS, (num_train, num_val, num_test), strict=True):
-            if number is not None:
-                most = numbers[name] if size == 9 else None
-                numbers[name] = check_int(f"num_{name}", number, 1, most)
-        self.num_samples = numbers[check_name("split", split, SPLITS)]
-        self.seed = check_int("seed", seed, 0)
+        self.sizes = DEFAULT_SIZES[size]
+        self.most = self.sizes if size == 9 else None
         super().__init__(root, split, **kwargs)
 
     def _name(self) -> str:
@@ -401,14 +387,13 @@ class Sudoku(StoredDataset):
         order = np.random.default_rng(self.seed).permutation(sum(GROUPS.values()))
         ends = np.cumsum([GROUPS[split] for split in SPLITS])[:-1]
         groups = np.split(order, ends)[SPLITS.index(self.split)]
-        rng = np.random.default_rng([self.seed, SPLITS.index(self.split)])
-        return sample_puzzles(groups, self.num_samples, rng)
+        return sample_puzzles(groups, self.num_samples, self.stream())
 
     def _nine(self) -> Puzzles:
         (path,) = self.raw_paths
         puzzles = read_seventeen(path)
         order = np.random.default_rng(self.seed).permutation(len(puzzles.line))
-        ends = np.cumsum([DEFAULT_SIZES[9][split] for split in SPLITS])[:-1]
+        ends = np.cumsum(self.sizes)[:-1]
         rows = np.split(order, ends)[SPLITS.index(self.split)][: self.num_samples]
         chosen = PuzzleFile(puzzles.given[rows], puzzles.line[rows])
         solution = solve_lines(chosen, path)

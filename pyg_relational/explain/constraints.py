@@ -71,10 +71,8 @@ def antisymmetry(
 ) -> ConstraintShare:
     r"""Measures :math:`r(a, b) \Rightarrow \neg r(b, a)` over pairs of different
     objects; arguments and cases are those of :func:`symmetry`."""
-    pairs = _Pairs(edge_index, batch, batch_size)
-    r = pairs.decide(relation, threshold, "relation")
-    cases = r & pairs.reversible
-    return pairs.share(cases & ~r[pairs.reverse], cases)
+    found = symmetry(edge_index, relation, batch, batch_size, threshold)
+    return ConstraintShare(found.count - found.holds, found.count)
 
 
 def reflexivity(

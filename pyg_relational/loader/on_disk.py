@@ -1,7 +1,8 @@
+"""Batches joined from the rows that an on-disk dataset stores."""
+
 import json
 from collections.abc import Collection, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
@@ -17,8 +18,8 @@ from pyg_relational.datasets.on_disk import (
 )
 from pyg_relational.loader.pair_budget import Numbers
 from pyg_relational.loader.stored import (
-    Chosen,
-    Joined,
+    BatchRows,
+    JoinedAttribute,
     NotStoredError,
     add_shifts,
     by_nodes,
@@ -30,18 +31,9 @@ from pyg_relational.loader.stored import (
 OVERRIDDEN = ("get", "indices", "deserialize", "__getitem__", "__getitems__")
 
 
-@dataclass(frozen=True)
-class _Column:
-    """A column that a batch needs.
-
-    Args:
-        name (str): Its attribute.
-        dtype (torch.dtype): The type of its numbers.
-        size (tuple[int, ...]): The size of a row.
-        width (int): The bytes of a row.
-        dim (int): The dimension of the rows in a graph.
-        shifted (bool): Whether the nodes of the graphs before are added.
-    """
+class _Column(NamedTuple):
+    """A column that a batch needs: the type, size and bytes of a row, the dimension of
+    the rows in a graph, and whether the nodes of the graphs before are added."""
 
     name: str
     dtype: torch.dtype
@@ -60,8 +52,7 @@ class OnDiskGraphs(Dataset):
 
     Args:
         dataset (ChunkedOnDiskDataset or Subset): The dataset.
-        follow_batch (list[str], optional): Attributes whose rows get a vector
-            :obj:`<name>_batch` that assigns them to graphs, and :obj:`<name>_ptr`.
+        follow_batch (list[str], optional): As in :class:`StoredGraphs`.
             (default: :obj:`None`)
         exclude_keys (list[str], optional): Attributes to leave out.
             (default: :obj:`None`)
@@ -119,7 +110,7 @@ class OnDiskGraphs(Dataset):
         return [*zip(*[found[number] for number in numbers], strict=True)]
 
     def _batch(self, numbers: list[int], cells: list[tuple[Any, ...]]) -> Batch:
-        known: dict[bytes, Chosen] = {}
+        known: dict[bytes, BatchRows] = {}
         nodes = counts = None
         if self._nodes is not None:
             found = np.fromiter(cells[-1], np.int64, len(numbers))
@@ -132,7 +123,7 @@ class OnDiskGraphs(Dataset):
         return fill_batch(
             self._template,
             self._join(cells[1:], nodes, known),
-            torch.tensor(numbers),
+            len(numbers),
             nodes,
             None if counts is None else [*counts],
             self.follow_batch,
@@ -141,9 +132,9 @@ class OnDiskGraphs(Dataset):
     def _join(
         self,
         cells: list[tuple[Any, ...]],
-        nodes: Chosen | None,
-        known: dict[bytes, Chosen],
-    ) -> Iterator[Joined]:
+        nodes: BatchRows | None,
+        known: dict[bytes, BatchRows],
+    ) -> Iterator[JoinedAttribute]:
         for column, blobs in zip(self._columns, cells, strict=False):
             sizes = np.fromiter(map(len, blobs), np.int64, len(blobs))
             rows = _choose(_count_rows(column.name, sizes, column.width), known)
@@ -156,7 +147,7 @@ class OnDiskGraphs(Dataset):
                     value = add_shifts(value, shifts, rows.owner, column.dim, shape)
             else:
                 shifts = torch.zeros(len(blobs), dtype=torch.long)
-            yield Joined(column.name, value, shifts, rows)
+            yield JoinedAttribute(column.name, value, shifts, rows)
 
 
 def _stored(dataset: Any) -> ChunkedOnDiskDataset:
@@ -218,7 +209,7 @@ def _count_rows(name: str, sizes: Numbers, width: int) -> Numbers:
     return sizes // width
 
 
-def _choose(sizes: Numbers, known: dict[bytes, Chosen]) -> Chosen:
+def _choose(sizes: Numbers, known: dict[bytes, BatchRows]) -> BatchRows:
     """Attributes of as many rows are counted once."""
     key = sizes.tobytes()
     if key not in known:
@@ -226,7 +217,7 @@ def _choose(sizes: Numbers, known: dict[bytes, Chosen]) -> Chosen:
         sizes.cumsum(out=ptr[1:])
         owner = np.repeat(np.arange(len(sizes)), sizes)
         parts: tuple[Tensor, Tensor] = torch.from_numpy(owner), torch.from_numpy(ptr)
-        known[key] = Chosen(torch.arange(len(sizes)), None, *parts)
+        known[key] = BatchRows(torch.arange(len(sizes)), None, *parts)
     return known[key]
 
 

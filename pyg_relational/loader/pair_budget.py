@@ -1,3 +1,5 @@
+"""Batches by what their pairs cost, and batches shared among processes."""
+
 import heapq
 import zlib
 from collections.abc import Iterator
@@ -10,7 +12,12 @@ from torch import Tensor
 from torch.utils.data import Sampler
 
 from pyg_relational.datasets.on_disk import ChunkedOnDiskDataset
-from pyg_relational.loader.stored import NotStoredError, read_attributes
+from pyg_relational.loader.stored import NotStoredError, StoredGraphs
+
+Numbers = NDArray[np.int64]
+COSTS = ("sorted", "dense", "edges")
+OVERSIZE = ("alone", "error")
+ORDERS = 8  # tried in an epoch until one needs no more batches than planned
 
 
 class SplitBatchSampler(Sampler[list[int]]):
@@ -37,13 +44,7 @@ class SplitBatchSampler(Sampler[list[int]]):
     """
 
     def __init__(self, batches: Any, rank: int = 0, world_size: int = 1) -> None:
-        if world_size < 1:
-            raise ValueError(f"'world_size' must be at least 1 (got {world_size})")
-        if not 0 <= rank < world_size:
-            raise ValueError(
-                f"'rank' must be from 0 to {world_size - 1}, below 'world_size' "
-                f"(got {rank})"
-            )
+        _check_rank(rank, world_size)
         self.batches = batches
         self.rank = rank
         self.world_size = world_size
@@ -75,136 +76,6 @@ class SplitBatchSampler(Sampler[list[int]]):
             if not part:
                 self._stand_ins.add(number)
             yield part or batch[:1]
-
-
-# Which graphs of an epoch go into which batch.
-
-
-Numbers = NDArray[np.int64]
-
-
-def fill(costs: Numbers, order: Numbers, budget: int) -> list[Numbers]:
-    """Returns batches filled one after another; what does not fit begins the next."""
-    ends = costs[order].cumsum()
-    bounds = [0]
-    while bounds[-1] < len(order):
-        start = bounds[-1]
-        spent = int(ends[start - 1]) if start else 0
-        stop = int(np.searchsorted(ends, spent + budget, "right"))
-        bounds.append(max(stop, start + 1))
-    return np.split(order, bounds[1:-1]) if len(order) else []
-
-
-def split_largest(batches: list[Numbers], count: int) -> list[Numbers]:
-    """Returns more batches: those of the most graphs are divided evenly, in place."""
-    parts = [1] * len(batches)
-    heap = [(-float(len(batch)), number) for number, batch in enumerate(batches)]
-    heapq.heapify(heap)
-    for _ in range(count - len(batches)):
-        _, number = heapq.heappop(heap)
-        parts[number] += 1
-        heapq.heappush(heap, (-len(batches[number]) / parts[number], number))
-    divided = zip(batches, parts, strict=True)
-    return [part for batch, n in divided for part in np.array_split(batch, n)]
-
-
-def join_lightest(batches: list[Numbers], count: int, costs: Numbers) -> list[Numbers]:
-    """Returns fewer batches: those of the lowest cost are joined."""
-    heap = [(int(costs[batch].sum()), n) for n, batch in enumerate(batches)]
-    heapq.heapify(heap)
-    kept = dict(enumerate(batches))
-    for _ in range(len(batches) - count):
-        one, first = heapq.heappop(heap)
-        other, second = heapq.heappop(heap)
-        kept[second] = np.concatenate([kept[second], kept.pop(first)])
-        heapq.heappush(heap, (one + other, second))
-    return [*kept.values()]
-
-
-# What the pairs of each graph cost.
-
-
-COSTS = ("sorted", "dense", "edges")
-
-
-def pair_costs(dataset: Any, cost: str = "sorted") -> Tensor:
-    r"""Returns what a model spends on the pairs of each graph, in whole units.
-
-    With :math:`N` nodes and :math:`E` edges, the units are
-
-    .. math::
-        \text{sorted} = \lceil N \log_2 \max(N, 2) \rceil, \quad
-        \text{dense} = N^2, \quad \text{edges} = E,
-
-    and at least 1, so that no batch holds more graphs than its budget.
-
-    Args:
-        dataset (Dataset): The graphs.
-        cost (str): The method that will run: :obj:`"sorted"` operators over all pairs,
-            :obj:`"dense"` pairs, or given :obj:`"edges"`. (default: :obj:`"sorted"`)
-
-    Returns:
-        torch.Tensor: The cost of each graph, int64, :math:`[G]`.
-
-    Raises:
-        ValueError: If :obj:`cost` is unknown, or the number of nodes or edges of a
-            graph is not known.
-    """
-    if cost not in COSTS:
-        raise ValueError(f"'cost' must be one of {', '.join(COSTS)} (got '{cost}')")
-    counts = _counts(dataset, edges=cost == "edges")
-    if cost == "dense":
-        counts = counts**2
-    elif cost == "sorted":
-        counts = (counts * counts.clamp(min=2).double().log2()).ceil().long()
-    return counts.clamp(min=1)
-
-
-def _counts(dataset: Any, edges: bool) -> Tensor:
-    try:
-        stored = read_attributes(dataset, ())
-    except NotStoredError:
-        if isinstance(dataset, ChunkedOnDiskDataset) and dataset.transform is None:
-            name = "edge_index" if edges else "x"
-            if name in dataset.schema and (edges or "num_nodes" not in dataset.schema):
-                return dataset.row_counts(name)
-        return _count_each(dataset, edges)
-    segments = stored.nodes
-    if edges:
-        named = {part.name: part.segments for part in stored.attributes}
-        segments = named.get("edge_index")
-    if segments is None:
-        raise _unknown(edges)
-    return segments.slices.diff()[stored.order]
-
-
-def _count_each(dataset: Any, edges: bool) -> Tensor:
-    found = []
-    for number in range(len(dataset)):
-        graph = dataset[number]
-        if edges and "edge_index" not in graph:
-            raise _unknown(edges)
-        count = graph.num_edges if edges else graph.num_nodes
-        if count is None:
-            raise _unknown(edges)
-        found.append(count)
-    return torch.tensor(found, dtype=torch.long)
-
-
-def _unknown(edges: bool) -> ValueError:
-    if edges:
-        return ValueError(
-            "'cost' is \"edges\", but graphs have no 'edge_index'; all pairs cost "
-            '"sorted" or "dense"'
-        )
-    return ValueError(
-        "the number of nodes of a graph is not known; set 'num_nodes', or pass the "
-        "costs as 'cost'"
-    )
-
-
-ORDERS = 8  # tried in an epoch until one needs no more batches than planned
-OVERSIZE = ("alone", "error")
 
 
 class PairBudgetBatchSampler(Sampler[list[int]]):
@@ -259,7 +130,13 @@ class PairBudgetBatchSampler(Sampler[list[int]]):
         oversize: str = "alone",
         drop_last: bool = False,
     ) -> None:
-        _check_arguments(budget, seed, rank, world_size, oversize)
+        _check_least("budget", budget, 1)
+        _check_least("seed", seed, 0)
+        _check_rank(rank, world_size)
+        if oversize not in OVERSIZE:
+            raise ValueError(
+                f"'oversize' must be one of {', '.join(OVERSIZE)} (got '{oversize}')"
+            )
         costs = _check_costs(cost, len(dataset)) if isinstance(cost, Tensor) else None
         costs = pair_costs(dataset, str(cost)) if costs is None else costs
         self.costs: Numbers = costs.numpy()
@@ -296,8 +173,7 @@ class PairBudgetBatchSampler(Sampler[list[int]]):
         Args:
             epoch (int): Its number. Another one than before begins at its first batch.
         """
-        if epoch < 0:
-            raise ValueError(f"'epoch' must be at least 0 (got {epoch})")
+        _check_least("epoch", epoch, 0)
         if epoch != self.epoch:
             self.epoch = epoch
             self._start = self._position = 0
@@ -393,25 +269,129 @@ class PairBudgetBatchSampler(Sampler[list[int]]):
         return join_lightest(batches, self._count, self.costs)
 
 
-def _check_arguments(
-    budget: float, seed: int, rank: int, world_size: int, oversize: str
-) -> None:
-    for name, value, least in (
-        ("budget", budget, 1),
-        ("seed", seed, 0),
-        ("world_size", world_size, 1),
-    ):
-        if value < least:
-            raise ValueError(f"'{name}' must be at least {least} (got {value})")
+def fill(costs: Numbers, order: Numbers, budget: int) -> list[Numbers]:
+    """Returns batches filled one after another; what does not fit begins the next."""
+    ends = costs[order].cumsum()
+    bounds = [0]
+    while bounds[-1] < len(order):
+        start = bounds[-1]
+        spent = int(ends[start - 1]) if start else 0
+        stop = int(np.searchsorted(ends, spent + budget, "right"))
+        bounds.append(max(stop, start + 1))
+    return np.split(order, bounds[1:-1]) if len(order) else []
+
+
+def split_largest(batches: list[Numbers], count: int) -> list[Numbers]:
+    """Returns more batches: those of the most graphs are divided evenly, in place."""
+    parts = [1] * len(batches)
+    heap = [(-float(len(batch)), number) for number, batch in enumerate(batches)]
+    heapq.heapify(heap)
+    for _ in range(count - len(batches)):
+        _, number = heapq.heappop(heap)
+        parts[number] += 1
+        heapq.heappush(heap, (-len(batches[number]) / parts[number], number))
+    divided = zip(batches, parts, strict=True)
+    return [part for batch, n in divided for part in np.array_split(batch, n)]
+
+
+def join_lightest(batches: list[Numbers], count: int, costs: Numbers) -> list[Numbers]:
+    """Returns fewer batches: those of the lowest cost are joined."""
+    heap = [(int(costs[batch].sum()), n) for n, batch in enumerate(batches)]
+    heapq.heapify(heap)
+    kept = dict(enumerate(batches))
+    for _ in range(len(batches) - count):
+        one, first = heapq.heappop(heap)
+        other, second = heapq.heappop(heap)
+        kept[second] = np.concatenate([kept[second], kept.pop(first)])
+        heapq.heappush(heap, (one + other, second))
+    return [*kept.values()]
+
+
+def pair_costs(dataset: Any, cost: str = "sorted") -> Tensor:
+    r"""Returns what a model spends on the pairs of each graph, in whole units.
+
+    With :math:`N` nodes and :math:`E` edges, the units are
+
+    .. math::
+        \text{sorted} = \lceil N \log_2 \max(N, 2) \rceil, \quad
+        \text{dense} = N^2, \quad \text{edges} = E,
+
+    and at least 1, so that no batch holds more graphs than its budget.
+
+    Args:
+        dataset (Dataset): The graphs.
+        cost (str): The method that will run: :obj:`"sorted"` operators over all pairs,
+            :obj:`"dense"` pairs, or given :obj:`"edges"`. (default: :obj:`"sorted"`)
+
+    Returns:
+        torch.Tensor: The cost of each graph, int64, :math:`[G]`.
+
+    Raises:
+        ValueError: If :obj:`cost` is unknown, or the number of nodes or edges of a
+            graph is not known.
+    """
+    if cost not in COSTS:
+        raise ValueError(f"'cost' must be one of {', '.join(COSTS)} (got '{cost}')")
+    counts = _counts(dataset, edges=cost == "edges")
+    if cost == "dense":
+        counts = counts**2
+    elif cost == "sorted":
+        counts = (counts * counts.clamp(min=2).double().log2()).ceil().long()
+    return counts.clamp(min=1)
+
+
+def _counts(dataset: Any, edges: bool) -> Tensor:
+    name = "edge_index" if edges else None
+    try:
+        counts = StoredGraphs(dataset).row_counts(name)
+    except NotStoredError:
+        if isinstance(dataset, ChunkedOnDiskDataset) and dataset.transform is None:
+            name = name or "x"
+            if name in dataset.schema and (edges or "num_nodes" not in dataset.schema):
+                return dataset.row_counts(name)
+        return _count_each(dataset, edges)
+    if counts is None:
+        raise _unknown(edges)
+    return counts
+
+
+def _count_each(dataset: Any, edges: bool) -> Tensor:
+    found = []
+    for number in range(len(dataset)):
+        graph = dataset[number]
+        if edges and "edge_index" not in graph:
+            raise _unknown(edges)
+        count = graph.num_edges if edges else graph.num_nodes
+        if count is None:
+            raise _unknown(edges)
+        found.append(count)
+    return torch.tensor(found, dtype=torch.long)
+
+
+def _unknown(edges: bool) -> ValueError:
+    if edges:
+        return ValueError(
+            "'cost' is \"edges\", but graphs have no 'edge_index'; all pairs cost "
+            '"sorted" or "dense"'
+        )
+    return ValueError(
+        "the number of nodes of a graph is not known; set 'num_nodes', or pass the "
+        "costs as 'cost'"
+    )
+
+
+def _check_rank(rank: int, world_size: int) -> None:
+    _check_least("world_size", world_size, 1)
     if not 0 <= rank < world_size:
         raise ValueError(
             f"'rank' must be from 0 to {world_size - 1}, below 'world_size' "
             f"(got {rank})"
         )
-    if oversize not in OVERSIZE:
-        raise ValueError(
-            f"'oversize' must be one of {', '.join(OVERSIZE)} (got '{oversize}')"
-        )
+
+
+def _check_least(name: str, value: float, least: int) -> None:
+    if value < least:
+        raise ValueError(f"'{name}' must be at least {least} (got {value})")
 
 
 def _check_costs(costs: Tensor, graphs: int) -> Tensor:

@@ -1,3 +1,5 @@
+"""A loader whose epoch goes on where it was interrupted."""
+
 import random
 from collections.abc import Iterator
 from typing import Any

@@ -1,11 +1,15 @@
-"""Batches cut from the stored tensors of a dataset."""
+"""Batches cut from the stored tensors of a dataset.
+
+Which rows of each stored tensor belong to which graph is known beforehand
+(:class:`GraphRows`). A batch takes the rows of its graphs in one step an attribute
+(:class:`StoredAttribute`) and is put together as PyG's would be (:func:`fill_batch`).
+"""
 
 import copy
 import logging
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import torch
@@ -24,12 +28,17 @@ from pyg_relational.datasets.on_disk import ChunkedOnDiskDataset
 if TYPE_CHECKING:
     from pyg_relational.loader.on_disk import OnDiskGraphs
 
+logger = logging.getLogger(__name__)
+
+OVERRIDDEN = ("get", "indices", "__getitem__")
+# What PyG joins, looks into or drops; it lists all else.
+JOINED = (Tensor, SparseTensor, TensorFrame, int, float, Mapping, Sequence, NoneType)
+# Whose rule is known: the number of nodes for names with `index`, nothing for others.
+KNOWN = (Data.__inc__, TemporalGraph.__inc__)
+
 
 class NotStoredError(ValueError):
     """A dataset whose batches cannot be cut from stored tensors; the text says why."""
-
-
-# Any graphs as an in-memory dataset.
 
 
 class _Collated(InMemoryDataset):
@@ -62,14 +71,13 @@ def in_memory(graphs: Sequence[Data] | Any) -> InMemoryDataset:
     return dataset
 
 
-@dataclass(frozen=True)
-class Chosen:
-    """The segments of the graphs of a batch.
+class BatchRows(NamedTuple):
+    """Which rows of an attribute belong to the graphs of a batch.
 
     Args:
         numbers (torch.Tensor): The number of each graph, `[B]`.
         rows (torch.Tensor or None): The rows of these graphs one after another, `[R]`;
-            `None` where all segments are equally long.
+            `None` where all graphs have as many.
         owner (torch.Tensor): The graph of the batch that each row belongs to, `[R]`.
         ptr (torch.Tensor): Where the graphs start and end in the batch, `[B + 1]`.
     """
@@ -79,8 +87,12 @@ class Chosen:
     owner: Tensor
     ptr: Tensor
 
+    def assignment(self) -> tuple[Tensor, Tensor]:
+        """Copies, for what a batch holds may be written to."""
+        return self.owner.clone(), self.ptr.clone()
 
-class Segments:
+
+class GraphRows:
     """Where each graph starts and ends among the rows of a stored attribute.
 
     Attributes that are cut alike share one object, so that the rows of a batch are
@@ -113,241 +125,39 @@ class Segments:
     def __getstate__(self) -> dict[str, Any]:
         return {**self.__dict__, "_last": None}
 
-    def choose(self, numbers: Tensor) -> Chosen:
-        """Returns the segments of some graphs, in their order."""
-        if self.each is None:
-            return self._count_rows(numbers)
-        count = numbers.numel()
-        # Most batches are as large as the one before.
-        if self._last is None or self._last[0].numel() != count + 1:
-            ptr = torch.arange(count + 1) * self.each
-            owner = torch.arange(count)
-            self._last = ptr, owner.repeat_interleave(self.each)
-        ptr, owner = self._last
-        return Chosen(numbers, None, owner, ptr)
-
-    def _count_rows(self, numbers: Tensor) -> Chosen:
+    def choose(self, numbers: Tensor) -> BatchRows:
+        """Returns the rows of some graphs, in their order."""
+        if self.each is not None:
+            count = numbers.numel()
+            # Most batches are as large as the one before.
+            if self._last is None or self._last[0].numel() != count + 1:
+                ptr = torch.arange(count + 1) * self.each
+                self._last = ptr, torch.arange(count).repeat_interleave(self.each)
+            ptr, owner = self._last
+            return BatchRows(numbers, None, owner, ptr)
         # NumPy takes a third of the time of `gather_sets` for as few as these.
         index, slices = numbers.numpy(), self.slices.numpy()
         starts = slices[index]
         sizes = slices[1:][index] - starts
-        ptr = np.zeros(len(index) + 1, dtype=np.int64)
-        sizes.cumsum(out=ptr[1:])
-        owner = np.repeat(np.arange(len(index)), sizes)
-        rows = np.arange(ptr[-1]) + (starts - ptr[:-1])[owner]
-        return Chosen(
-            numbers,
-            torch.from_numpy(rows),
-            torch.from_numpy(owner),
-            torch.from_numpy(ptr),
-        )
+        ends = np.zeros(len(index) + 1, dtype=np.int64)
+        sizes.cumsum(out=ends[1:])
+        owners = np.repeat(np.arange(len(index)), sizes)
+        rows = np.arange(ends[-1]) + (starts - ends[:-1])[owners]
+        return BatchRows(numbers, *map(torch.from_numpy, (rows, owners, ends)))
 
 
-# Where the tensors of a dataset are, and the graphs that it holds.
-
-
-OVERRIDDEN = ("get", "indices", "__getitem__")
-
-
-@dataclass(frozen=True)
-class Source:
-    """The tensors of a dataset.
-
-    Args:
-        data (Data): The attributes of all graphs, one graph after another.
-        slices (Mapping): Where the graphs start and end in each attribute.
-        order (torch.Tensor): The graphs that the dataset holds, `[len(dataset)]`.
-    """
-
-    data: Data
-    slices: Mapping[str, Any]
-    order: Tensor
-
-
-def source_of(dataset: Any) -> Source:
-    """Returns where the graphs of a dataset are."""
-    if type(dataset) is Subset:
-        source = source_of(dataset.dataset)
-        chosen = _numbers(dataset.indices)
-        return Source(source.data, source.slices, source.order[chosen])
-    name = type(dataset).__name__
-    if not isinstance(dataset, InMemoryDataset):
-        raise NotStoredError(
-            f"'{name}' keeps no collated tensors; where its graphs fit into memory, "
-            f"pass 'in_memory(dataset)'"
-        )
-    if dataset.transform is not None:
-        raise NotStoredError(
-            f"'{name}' has a transform, which is called with one graph after another; "
-            f"where it draws nothing at random, pass 'in_memory(dataset)'"
-        )
-    for method in OVERRIDDEN:
-        if getattr(type(dataset), method) is not getattr(InMemoryDataset, method):
-            raise NotStoredError(f"'{name}' has a method '{method}' of its own")
-    data, slices = dataset._data, dataset.slices
-    if data is None or slices is None or dataset.len() < 2:
-        raise NotStoredError(f"'{name}' holds fewer than two graphs")
-    _check_class(data)
-    return Source(data, slices, _numbers(dataset.indices()))
-
-
-def _check_class(data: Any) -> None:
-    cls = type(data)
-    if not isinstance(data, Data) or isinstance(data, Batch):
-        raise NotStoredError(f"graphs are '{cls.__name__}' and not 'Data'")
-    if type(data._store) not in (GlobalStorage, TemporalStorage):
-        raise NotStoredError(
-            f"'{cls.__name__}' keeps attributes in '{type(data._store).__name__}'"
-        )
-    if len(cls()._store):
-        raise NotStoredError(f"'{cls.__name__}' has attributes before any is set")
-
-
-def _numbers(indices: Sequence[int] | Tensor) -> Tensor:
-    if isinstance(indices, range):
-        return torch.arange(indices.start, indices.stop, indices.step)
-    return torch.as_tensor(indices, dtype=torch.long).flatten()
-
-
-# Whose rule is known: the number of nodes for names with `index`, nothing for others.
-KNOWN = (Data.__inc__, TemporalGraph.__inc__)
-
-
-def by_nodes(data: Data, name: str) -> bool | None:
-    """Tells whether an attribute is incremented by the number of nodes, or not at all;
-    `None` where each graph has to be asked."""
-    cls = type(data)
-    if cls.__inc__ not in KNOWN or cls.num_nodes is not Data.num_nodes:
-        return None
-    if "batch" in name:
-        return None
-    return "index" in name or name == "face"
-
-
-def ask_each_graph(source: Source, name: str, unsqueeze: bool) -> Tensor:
-    """Returns what each graph of a dataset says, `[G, ...]`; zero for graphs that the
-    dataset leaves out."""
-    found: dict[int, Tensor] = {}
-    slices: Mapping[str, Any] = source.slices
-    for number in source.order.unique().tolist():
-        graph = separate(
-            cls=type(source.data),
-            batch=source.data,
-            idx=number,
-            slice_dict=slices,
-            decrement=False,
-        )
-        value = graph[name].unsqueeze(0) if unsqueeze else graph[name]
-        found[number] = torch.as_tensor(graph.__inc__(name, value, graph._store))
-    shapes = {(tuple(inc.shape), inc.dtype, inc.device.type) for inc in found.values()}
-    if len(shapes) > 1 or any(device != "cpu" for _, _, device in shapes):
-        raise NotStoredError(f"'{name}' is incremented in another way by each graph")
-    first = next(iter(found.values()), torch.tensor(0))
-    out = first.new_zeros((len(slices[name]) - 1, *first.shape))
-    if found:
-        out[torch.tensor([*found])] = torch.stack([*found.values()])
-    return out
-
-
-# A batch from the joined attributes of its graphs.
-
-
-@dataclass(frozen=True)
-class Joined:
-    """An attribute of the graphs of a batch.
+class StoredAttribute:
+    """An attribute of all graphs of a dataset: tensors joined along one dimension, or
+    one text or other object for each graph.
 
     Args:
         name (str): Its name.
-        value (Any): The rows of all graphs, one graph after another.
-        shifts (Any): What was added to the values of each graph.
-        rows (Chosen): Which rows are whose.
-    """
-
-    name: str
-    value: Any
-    shifts: Any
-    rows: Chosen
-
-
-def empty_batch(data_class: type[Data]) -> Batch:
-    """Returns a batch without attributes."""
-    batch = Batch(_base_cls=data_class)
-    if len(batch._store):
-        name = data_class.__name__
-        raise NotStoredError(f"a batch of '{name}' has attributes of its own")
-    return batch
-
-
-def fill_batch(
-    template: Batch,
-    attributes: Iterable[Joined],
-    numbers: Tensor,
-    nodes: Chosen | None,
-    num_nodes: list[int] | None,
-    follow_batch: Collection[str],
-) -> Batch:
-    """Returns a filled copy of an empty batch."""
-    batch = copy.copy(template)
-    # A plain dictionary: nothing is cached for a batch that is being filled.
-    into = batch._store._mapping
-    slices, shifts = {}, {}
-    for attribute in attributes:
-        name, rows = attribute.name, attribute.rows
-        into[name] = attribute.value
-        slices[name], shifts[name] = rows.ptr.clone(), attribute.shifts
-        if name in follow_batch:
-            into[f"{name}_batch"], into[f"{name}_ptr"] = _assignment(rows)
-    store = batch._store
-    if num_nodes is not None:
-        store._num_nodes = num_nodes
-        into["num_nodes"] = sum(num_nodes)
-    if nodes is not None:
-        into["batch"], into["ptr"] = _assignment(nodes)
-    store._num_graphs = numbers.numel()
-    store._slice_dict, store._inc_dict = slices, shifts
-    return batch
-
-
-def _assignment(chosen: Chosen) -> tuple[Tensor, Tensor]:
-    """Copies, for what a batch holds may be written to."""
-    return chosen.owner.clone(), chosen.ptr.clone()
-
-
-class StoredList:
-    """An attribute that is one text or other object for each graph of a dataset.
-
-    Args:
-        name (str): Its name.
-        values (list): The object of each graph, `[G]`.
-        segments (Segments): One row for each graph.
-    """
-
-    increments = None
-
-    def __init__(self, name: str, values: list[Any], segments: Segments) -> None:
-        self.name = name
-        self.segments = segments
-        self._values = values
-
-    def shifts(self, numbers: Tensor, nodes: Chosen | None) -> None:
-        """Returns nothing: there is nothing to add."""
-
-    def take(self, chosen: Chosen, shifts: None) -> list[Any]:
-        """Returns the objects of the graphs of a batch, in their order."""
-        return [self._values[number] for number in chosen.numbers.tolist()]
-
-
-class StoredTensor:
-    """An attribute of all graphs of a dataset, joined along one dimension.
-
-    Args:
-        name (str): Its name.
-        value (torch.Tensor): The rows of all graphs, `[..., sum of rows, ...]`.
-        dim (int): The dimension of the rows.
-        segments (Segments): The rows of each graph.
-        increments (Segments or torch.Tensor, optional): What each graph adds to the
+        value (torch.Tensor or list): The rows of all graphs, `[..., sum of rows, ...]`.
+        rows (GraphRows): The rows of each graph.
+        dim (int): The dimension of the rows. (default: `0`)
+        increments (GraphRows or torch.Tensor, optional): What each graph adds to the
             values of the graphs behind it in a batch: its number of nodes, of which
-            these are the segments, or any numbers, `[G, ...]`. (default: `None`)
+            these are the rows, or any numbers, `[G, ...]`. (default: `None`)
 
     Raises:
         ValueError: The increments differ between the rows of a graph.
@@ -356,19 +166,21 @@ class StoredTensor:
     def __init__(
         self,
         name: str,
-        value: Tensor,
-        dim: int,
-        segments: Segments,
-        increments: Segments | Tensor | None = None,
+        value: Tensor | list[Any],
+        rows: GraphRows,
+        dim: int = 0,
+        increments: GraphRows | Tensor | None = None,
     ) -> None:
         self.name = name
-        self.segments = segments
+        self.rows = rows
         self.increments = increments
         self._dim = dim
         self._value = value
-        if segments.each is not None:
+        if isinstance(value, list):
+            return
+        if rows.each is not None:
             # [..., G * each, ...] -> [..., G, each, ...]
-            self._value = value.unflatten(dim, (segments.count, segments.each))
+            self._value = value.unflatten(dim, (rows.count, rows.each))
         shape = increments.shape[1:] if isinstance(increments, Tensor) else ()
         missing = value.dim() - len(shape)
         # As PyG adds them: the last dimensions fit those of the value.
@@ -376,27 +188,39 @@ class StoredTensor:
         if missing < 0 or self._shape[dim] != 1:
             raise ValueError(f"is incremented by {list(shape)} numbers a graph")
 
-    def shifts(self, numbers: Tensor, nodes: Chosen | None) -> Tensor:
-        """Returns what PyG adds to the values of each graph of a batch, `[B, ...]`."""
-        if self.increments is None:
-            return torch.zeros(numbers.numel(), dtype=torch.long)
-        if isinstance(self.increments, Segments):
-            assert nodes is not None
-            return nodes.ptr[:-1].clone()
-        each = self.increments[numbers]
-        return torch.cat([torch.zeros_like(each[:1]), each[:-1].cumsum(0)])
-
-    def take(self, chosen: Chosen, shifts: Tensor) -> Tensor:
+    def take(self, chosen: BatchRows, nodes: BatchRows | None) -> "JoinedAttribute":
         """Returns the rows of the graphs of a batch, in their order, as a copy."""
-        dim = self._dim
+        value, dim, numbers = self._value, self._dim, chosen.numbers
+        if isinstance(value, list):
+            found = [value[number] for number in numbers.tolist()]
+            return JoinedAttribute(self.name, found, None, chosen)
         if chosen.rows is None:
             # [..., G, each, ...] -> [..., B * each, ...]
-            rows = self._value.index_select(dim, chosen.numbers).flatten(dim, dim + 1)
+            rows = value.index_select(dim, numbers).flatten(dim, dim + 1)
         else:
-            rows = self._value.index_select(dim, chosen.rows)
-        if self.increments is None or (shifts.dim() == 1 and not shifts[-1]):
-            return rows
-        return add_shifts(rows, shifts, chosen.owner, dim, self._shape)
+            rows = value.index_select(dim, chosen.rows)
+        if self.increments is None:
+            shifts = torch.zeros(numbers.numel(), dtype=torch.long)
+            return JoinedAttribute(self.name, rows, shifts, chosen)
+        if isinstance(self.increments, GraphRows):
+            assert nodes is not None
+            shifts = nodes.ptr[:-1].clone()
+        else:
+            each = self.increments[numbers]
+            shifts = torch.cat([torch.zeros_like(each[:1]), each[:-1].cumsum(0)])
+        if shifts.dim() > 1 or shifts[-1]:
+            rows = add_shifts(rows, shifts, chosen.owner, dim, self._shape)
+        return JoinedAttribute(self.name, rows, shifts, chosen)
+
+
+class JoinedAttribute(NamedTuple):
+    """An attribute of the graphs of a batch: its rows one graph after another, what was
+    added to the values of each graph, and which rows are whose."""
+
+    name: str
+    value: Any
+    shifts: Tensor | None
+    rows: BatchRows
 
 
 def add_shifts(
@@ -411,34 +235,53 @@ def add_shifts(
     return rows.to(dtype) + added.to(dtype)
 
 
-# What PyG joins, looks into or drops; it lists all else.
-JOINED = (Tensor, SparseTensor, TensorFrame, int, float, Mapping, Sequence, NoneType)
+def empty_batch(data_class: type[Data]) -> Batch:
+    """Returns a batch without attributes."""
+    batch = Batch(_base_cls=data_class)
+    if len(batch._store):
+        name = data_class.__name__
+        raise NotStoredError(f"a batch of '{name}' has attributes of its own")
+    return batch
 
 
-@dataclass(frozen=True)
-class StoredAttributes:
-    """What batches are cut from.
+def fill_batch(
+    template: Batch,
+    attributes: Iterable[JoinedAttribute],
+    num_graphs: int,
+    nodes: BatchRows | None,
+    num_nodes: list[int] | None,
+    follow_batch: Collection[str],
+) -> Batch:
+    """Returns a filled copy of an empty batch."""
+    batch = copy.copy(template)
+    # A plain dictionary: nothing is cached for a batch that is being filled.
+    into = batch._store._mapping
+    slices, increments = {}, {}
+    for name, value, shifts, rows in attributes:
+        into[name] = value
+        slices[name], increments[name] = rows.ptr.clone(), shifts
+        if name in follow_batch:
+            into[f"{name}_batch"], into[f"{name}_ptr"] = rows.assignment()
+    store = batch._store
+    if num_nodes is not None:
+        store._num_nodes = num_nodes
+        into["num_nodes"] = sum(num_nodes)
+    if nodes is not None:
+        into["batch"], into["ptr"] = nodes.assignment()
+    store._num_graphs = num_graphs
+    store._slice_dict, store._inc_dict = slices, increments
+    return batch
 
-    Args:
-        data_class (type): What a graph is.
-        order (torch.Tensor): The graphs that the dataset holds, `[len(dataset)]`.
-        attributes (list): The attributes of a batch, in its order.
-        nodes (Segments or None): The nodes of each graph, where graphs have any.
-        num_nodes (torch.Tensor or None): Their numbers, where they are stored and
-            belong to the batch, `[G]`.
-    """
 
-    data_class: type[Data]
-    order: Tensor
-    attributes: list[StoredTensor | StoredList]
-    nodes: Segments | None
-    num_nodes: Tensor | None
-
-
-def read_attributes(dataset: Any, exclude_keys: Collection[str]) -> StoredAttributes:
-    """Returns the attributes of a dataset."""
-    source = source_of(dataset)
-    return _Reader(source).read(exclude_keys)
+def by_nodes(data: Data, name: str) -> bool | None:
+    """Tells whether an attribute is incremented by the number of nodes, or not at all;
+    `None` where each graph has to be asked."""
+    cls = type(data)
+    if cls.__inc__ not in KNOWN or cls.num_nodes is not Data.num_nodes:
+        return None
+    if "batch" in name:
+        return None
+    return "index" in name or name == "face"
 
 
 def counts_nodes(names: Collection[str]) -> list[str]:
@@ -446,126 +289,6 @@ def counts_nodes(names: Collection[str]) -> list[str]:
     them."""
     named = [name for name in names if name in N_KEYS]
     return named + [name for name in names if "node" in name]
-
-
-class _Reader:
-    """Reads the attributes of one dataset."""
-
-    def __init__(self, source: Source) -> None:
-        self.source = source
-        self.values = source.data._store._mapping
-        # The order in which PyG gives them to a graph.
-        self.names = [name for name in source.slices if name in self.values]
-        self.segments: list[Segments] = []
-        tensors = [v for v in self.values.values() if isinstance(v, Tensor)]
-        if any(value.device.type != "cpu" for value in tensors):
-            raise NotStoredError("attributes are not in main memory")
-
-    def read(self, exclude_keys: Collection[str]) -> StoredAttributes:
-        if "num_nodes" in self.names:
-            raise NotStoredError("'num_nodes' is stored as an attribute with slices")
-        counted = self._stored_numbers()
-        nodes = self._nodes(counted)
-        attributes = [
-            self._attribute(name, nodes)
-            for name in self.names
-            # PyG makes `ptr` anew.
-            if name not in exclude_keys and name != "ptr"
-        ]
-        kept = "num_nodes" not in exclude_keys
-        return StoredAttributes(
-            type(self.source.data),
-            self.source.order,
-            attributes,
-            nodes,
-            counted if kept else None,
-        )
-
-    def _stored_numbers(self) -> Tensor | None:
-        numbers = self.source.data._store.__dict__.get("_num_nodes")
-        if numbers is None:
-            return None
-        if not isinstance(numbers, list) or {type(n) for n in numbers} - {int}:
-            raise NotStoredError("'_num_nodes' is no list of whole numbers")
-        return torch.tensor(numbers, dtype=torch.long)
-
-    def _nodes(self, counted: Tensor | None) -> Segments | None:
-        """The nodes of each graph, found as `Data.num_nodes` finds them."""
-        if counted is not None:
-            slices = torch.nn.functional.pad(counted.cumsum(0), (1, 0))
-            return self._segments("num_nodes", slices, int(slices[-1]))
-        named = counts_nodes(self.names)
-        for name in named:
-            value = self.values[name]
-            if isinstance(value, Tensor):
-                dim = self._dim(name, value)
-                if dim is None:
-                    raise NotStoredError(f"'{name}' has no row for each node")
-                slices = self._slices(name)
-                return self._segments(name, slices, value.size(dim))
-        if named or {"adj", "adj_t", "edge_index", "face"} & {*self.names}:
-            raise NotStoredError(
-                "the number of nodes is not stored; set 'num_nodes' of each graph"
-            )
-        return None
-
-    def _attribute(
-        self, name: str, nodes: Segments | None
-    ) -> StoredTensor | StoredList:
-        value, slices = self.values[name], self._slices(name)
-        if isinstance(value, list) and all(map(_stays, value)):
-            if not slices.equal(torch.arange(len(value) + 1)):
-                raise NotStoredError(f"'{name}' is not one object a graph")
-            return StoredList(name, value, self._segments(name, slices, len(value)))
-        if type(value) is not Tensor or value.layout != torch.strided:
-            kind = type(value).__name__ if type(value) is not Tensor else value.layout
-            raise NotStoredError(f"'{name}' is stored as '{kind}'")
-        dim = self._dim(name, value)
-        segments = self._segments(name, slices, value.size(dim or 0))
-        increments: Segments | Tensor | None = None
-        rule = by_nodes(self.source.data, name)
-        if rule is None:
-            increments = ask_each_graph(self.source, name, dim is None)
-        elif rule:
-            if nodes is None:
-                raise NotStoredError(f"'{name}' counts nodes, whose number is unknown")
-            increments = nodes
-        try:
-            return StoredTensor(name, value, dim or 0, segments, increments)
-        except ValueError as error:
-            raise NotStoredError(f"'{name}' {error}") from error
-
-    def _dim(self, name: str, value: Tensor) -> int | None:
-        """The dimension along which graphs are joined; `None` for a new first one."""
-        data = self.source.data
-        dim: Any = data.__cat_dim__(name, value, data._store)
-        if dim is None:
-            return None
-        if not isinstance(dim, int) or value.is_nested:
-            raise NotStoredError(f"'{name}' is joined along {dim}")
-        return dim % value.dim()
-
-    def _slices(self, name: str) -> Tensor:
-        slices = self.source.slices[name]
-        if isinstance(slices, Tensor) and slices.dim() == 1:
-            return slices.long()
-        raise NotStoredError(f"'{name}' is a collection, or is joined along several")
-
-    def _segments(self, name: str, slices: Tensor, num_rows: int) -> Segments:
-        for known in self.segments:
-            if known.num_rows == num_rows and known.slices.equal(slices):
-                return known
-        try:
-            found = Segments(slices, num_rows)
-        except ValueError as error:
-            raise NotStoredError(f"'{name}' {error}") from error
-        self.segments.append(found)
-        return found
-
-
-def _stays(entry: Any) -> bool:
-    """Tells whether PyG leaves an object of a list as it is."""
-    return isinstance(entry, str) or not isinstance(entry, JOINED)
 
 
 class StoredGraphs(Dataset):
@@ -601,12 +324,30 @@ class StoredGraphs(Dataset):
         self.dataset = dataset
         self.follow_batch = frozenset(follow_batch or ())
         self.exclude_keys = frozenset(exclude_keys or ())
-        stored = read_attributes(dataset, self.exclude_keys)
-        self._stored = stored
-        self._template = empty_batch(stored.data_class)
+        stored, self._order = _stored(dataset)
+        self._data, self._slices = stored._data, stored.slices
+        self._values = self._data._store._mapping
+        tensors = [v for v in self._values.values() if isinstance(v, Tensor)]
+        if any(value.device.type != "cpu" for value in tensors):
+            raise NotStoredError("attributes are not in main memory")
+        # The order in which PyG gives them to a graph.
+        names = [name for name in self._slices if name in self._values]
+        if "num_nodes" in names:
+            raise NotStoredError("'num_nodes' is stored as an attribute with slices")
+        self._known: list[GraphRows] = []
+        counted = self._stored_counts()
+        self._nodes = self._node_rows(names, counted)
+        self._num_nodes = None if "num_nodes" in self.exclude_keys else counted
+        self._attributes = [
+            self._attribute(name)
+            for name in names
+            # PyG makes `ptr` anew.
+            if name not in self.exclude_keys and name != "ptr"
+        ]
+        self._template = empty_batch(type(self._data))
 
     def __len__(self) -> int:
-        return self._stored.order.numel()
+        return self._order.numel()
 
     def __getitem__(self, index: int) -> Data:
         return self.dataset[index]
@@ -616,37 +357,195 @@ class StoredGraphs(Dataset):
         asked = torch.from_numpy(np.asarray(indices, dtype=np.int64))
         if asked.numel() == 0:
             raise ValueError("'indices' must name a graph (got none)")
-        stored = self._stored
-        numbers = stored.order[asked]
-        chosen: dict[int, Chosen] = {}
-        nodes = _choose(stored.nodes, numbers, chosen) if stored.nodes else None
-        counts = stored.num_nodes
+        numbers = self._order[asked]
+        chosen: dict[int, BatchRows] = {}
+        nodes = None
+        if self._nodes is not None:
+            nodes = chosen[id(self._nodes)] = self._nodes.choose(numbers)
+        counts = self._num_nodes
         return fill_batch(
             self._template,
             self._join(numbers, nodes, chosen),
-            numbers,
+            numbers.numel(),
             nodes,
             None if counts is None else counts[numbers].tolist(),
             self.follow_batch,
         )
 
+    def row_counts(self, name: str | None = None) -> Tensor | None:
+        r"""Returns how many rows an attribute has in each graph, :math:`[G]`.
+
+        Args:
+            name (str, optional): The attribute; by default the nodes are counted.
+                (default: :obj:`None`)
+
+        Returns:
+            torch.Tensor: The counts; :obj:`None` if there is no such attribute, or
+            graphs have no nodes.
+        """
+        rows = self._nodes
+        if name is not None:
+            rows = {part.name: part.rows for part in self._attributes}.get(name)
+        return None if rows is None else rows.slices.diff()[self._order]
+
     def _join(
-        self, numbers: Tensor, nodes: Chosen | None, chosen: dict[int, Chosen]
-    ) -> Iterator[Joined]:
-        for attribute in self._stored.attributes:
-            rows = _choose(attribute.segments, numbers, chosen)
-            shift: Any = attribute.shifts(numbers, nodes)
-            yield Joined(attribute.name, attribute.take(rows, shift), shift, rows)
+        self, numbers: Tensor, nodes: BatchRows | None, chosen: dict[int, BatchRows]
+    ) -> Iterator[JoinedAttribute]:
+        for attribute in self._attributes:
+            # The rows of attributes that are cut alike are counted once.
+            key = id(attribute.rows)
+            if key not in chosen:
+                chosen[key] = attribute.rows.choose(numbers)
+            yield attribute.take(chosen[key], nodes)
+
+    def _stored_counts(self) -> Tensor | None:
+        numbers = self._data._store.__dict__.get("_num_nodes")
+        if numbers is None:
+            return None
+        if not isinstance(numbers, list) or {type(n) for n in numbers} - {int}:
+            raise NotStoredError("'_num_nodes' is no list of whole numbers")
+        return torch.tensor(numbers, dtype=torch.long)
+
+    def _node_rows(self, names: list[str], counted: Tensor | None) -> GraphRows | None:
+        """The nodes of each graph, found as `Data.num_nodes` finds them."""
+        if counted is not None:
+            slices = torch.nn.functional.pad(counted.cumsum(0), (1, 0))
+            return self._rows("num_nodes", int(slices[-1]), slices)
+        named = counts_nodes(names)
+        for name in named:
+            value = self._values[name]
+            if isinstance(value, Tensor):
+                dim = self._dim(name, value)
+                if dim is None:
+                    raise NotStoredError(f"'{name}' has no row for each node")
+                return self._rows(name, value.size(dim), self._slices_of(name))
+        if named or {"adj", "adj_t", "edge_index", "face"} & {*names}:
+            raise NotStoredError(
+                "the number of nodes is not stored; set 'num_nodes' of each graph"
+            )
+        return None
+
+    def _attribute(self, name: str) -> StoredAttribute:
+        value, slices = self._values[name], self._slices_of(name)
+        if isinstance(value, list) and all(
+            # What PyG leaves as it is.
+            isinstance(entry, str) or not isinstance(entry, JOINED)
+            for entry in value
+        ):
+            rows = self._rows(name, len(value), slices)
+            if not slices.equal(torch.arange(len(value) + 1)):
+                raise NotStoredError(f"'{name}' is not one object a graph")
+            return StoredAttribute(name, value, rows)
+        if type(value) is not Tensor or value.layout != torch.strided:
+            kind = type(value).__name__ if type(value) is not Tensor else value.layout
+            raise NotStoredError(f"'{name}' is stored as '{kind}'")
+        dim = self._dim(name, value)
+        rows = self._rows(name, value.size(dim or 0), slices)
+        increments: GraphRows | Tensor | None = None
+        rule = by_nodes(self._data, name)
+        if rule is None:
+            increments = self._asked(name, dim is None)
+        elif rule:
+            if self._nodes is None:
+                raise NotStoredError(f"'{name}' counts nodes, whose number is unknown")
+            increments = self._nodes
+        try:
+            return StoredAttribute(name, value, rows, dim or 0, increments)
+        except ValueError as error:
+            raise NotStoredError(f"'{name}' {error}") from error
+
+    def _dim(self, name: str, value: Tensor) -> int | None:
+        """The dimension along which graphs are joined; `None` for a new first one."""
+        dim: Any = self._data.__cat_dim__(name, value, self._data._store)
+        if dim is None:
+            return None
+        if not isinstance(dim, int) or value.is_nested:
+            raise NotStoredError(f"'{name}' is joined along {dim}")
+        return dim % value.dim()
+
+    def _slices_of(self, name: str) -> Tensor:
+        slices = self._slices[name]
+        if isinstance(slices, Tensor) and slices.dim() == 1:
+            return slices.long()
+        raise NotStoredError(f"'{name}' is a collection, or is joined along several")
+
+    def _rows(self, name: str, count: int, slices: Tensor) -> GraphRows:
+        for known in self._known:
+            if known.num_rows == count and known.slices.equal(slices):
+                return known
+        try:
+            self._known.append(GraphRows(slices, count))
+        except ValueError as error:
+            raise NotStoredError(f"'{name}' {error}") from error
+        return self._known[-1]
+
+    def _asked(self, name: str, unsqueeze: bool) -> Tensor:
+        """What each graph says it adds, `[G, ...]`; zero for graphs that the dataset
+        leaves out."""
+        found: dict[int, Tensor] = {}
+        for number in self._order.unique().tolist():
+            graph = separate(
+                cls=type(self._data),
+                batch=self._data,
+                idx=number,
+                slice_dict=self._slices,
+                decrement=False,
+            )
+            value = graph[name].unsqueeze(0) if unsqueeze else graph[name]
+            found[number] = torch.as_tensor(graph.__inc__(name, value, graph._store))
+        looks = {
+            (tuple(inc.shape), inc.dtype, inc.device.type) for inc in found.values()
+        }
+        if len(looks) > 1 or any(device != "cpu" for _, _, device in looks):
+            raise NotStoredError(
+                f"'{name}' is incremented in another way by each graph"
+            )
+        first = next(iter(found.values()), torch.tensor(0))
+        out = first.new_zeros((len(self._slices[name]) - 1, *first.shape))
+        if found:
+            out[torch.tensor([*found])] = torch.stack([*found.values()])
+        return out
 
 
-def _choose(segments: Segments, numbers: Tensor, chosen: dict[int, Chosen]) -> Chosen:
-    """The rows of attributes that are cut alike are counted once."""
-    if id(segments) not in chosen:
-        chosen[id(segments)] = segments.choose(numbers)
-    return chosen[id(segments)]
+def _stored(dataset: Any) -> tuple[Any, Tensor]:
+    """Returns the dataset whose tensors are stored, and which of its graphs a dataset
+    holds, `[len(dataset)]`."""
+    if type(dataset) is Subset:
+        stored, order = _stored(dataset.dataset)
+        return stored, order[_numbers(dataset.indices)]
+    name = type(dataset).__name__
+    if not isinstance(dataset, InMemoryDataset):
+        raise NotStoredError(
+            f"'{name}' keeps no collated tensors; where its graphs fit into memory, "
+            f"pass 'in_memory(dataset)'"
+        )
+    if dataset.transform is not None:
+        raise NotStoredError(
+            f"'{name}' has a transform, which is called with one graph after another; "
+            f"where it draws nothing at random, pass 'in_memory(dataset)'"
+        )
+    for method in OVERRIDDEN:
+        if getattr(type(dataset), method) is not getattr(InMemoryDataset, method):
+            raise NotStoredError(f"'{name}' has a method '{method}' of its own")
+    data: Any = dataset._data
+    if data is None or dataset.slices is None or dataset.len() < 2:
+        raise NotStoredError(f"'{name}' holds fewer than two graphs")
+    cls = type(data)
+    if not isinstance(data, Data) or isinstance(data, Batch):
+        raise NotStoredError(f"graphs are '{cls.__name__}' and not 'Data'")
+    if type(data._store) not in (GlobalStorage, TemporalStorage):
+        raise NotStoredError(
+            f"'{cls.__name__}' keeps attributes in '{type(data._store).__name__}'"
+        )
+    if len(cls()._store):
+        raise NotStoredError(f"'{cls.__name__}' has attributes before any is set")
+    return dataset, _numbers(dataset.indices())
 
 
-logger = logging.getLogger(__name__)
+def _numbers(indices: Sequence[int] | Tensor) -> Tensor:
+    if isinstance(indices, range):
+        return torch.arange(indices.start, indices.stop, indices.step)
+    return torch.as_tensor(indices, dtype=torch.long).flatten()
 
 
 class StoredLoader(torch.utils.data.DataLoader):
@@ -663,8 +562,7 @@ class StoredLoader(torch.utils.data.DataLoader):
         batch_size (int, optional): Graphs a batch. (default: :obj:`1`)
         shuffle (bool, optional): Whether to draw a new order in every epoch.
             (default: :obj:`False`)
-        follow_batch (list[str], optional): Attributes whose rows get a vector
-            :obj:`<name>_batch` that assigns them to graphs, and :obj:`<name>_ptr`.
+        follow_batch (list[str], optional): As in :class:`StoredGraphs`.
             (default: :obj:`None`)
         exclude_keys (list[str], optional): Attributes to leave out.
             (default: :obj:`None`)

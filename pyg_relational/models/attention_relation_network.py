@@ -6,15 +6,15 @@ from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
 from pyg_relational._checks import check_name
-from pyg_relational.models.base import Model
 from pyg_relational.nn import ObjectEncoder, PairwiseMLP, RelationAttentionConv
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.pairwise import PairMessages
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 
 OUTPUTS = ("set", "node")
 
 
-class AttentionRelationNetwork(Model):
+class AttentionRelationNetwork(Composite):
     r"""A relation network whose objects attend to their partners.
 
     .. math::

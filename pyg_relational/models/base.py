@@ -1,23 +1,14 @@
-"""What models share: parts that are reset in turn, and one reader of sets."""
+"""What models of sets share: one reader of sets."""
 
 from abc import abstractmethod
 
-from torch import Tensor, nn
-from torch_geometric.nn.inits import reset
+from torch import Tensor
 
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.sets import Sets
 
 
-class Model(nn.Module):
-    r"""A composition of parts."""
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        for part in self.children():
-            reset(part)
-
-
-class SetModel(Model):
+class SetModel(Composite):
     r"""A model that answers for sets of objects: an encoder reads the objects, a
     relation their pairs, and a readout what the relation says."""
 

@@ -3,7 +3,6 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch_geometric.nn import GAT
 
-from pyg_relational.models.base import Model
 from pyg_relational.nn import PairwiseMLP
 from pyg_relational.nn.checks import (
     check_edges,
@@ -11,9 +10,10 @@ from pyg_relational.nn.checks import (
     check_optional,
     check_pairs,
 )
+from pyg_relational.nn.composite import Composite
 
 
-class GraphAttentionNetwork(Model):
+class GraphAttentionNetwork(Composite):
     r"""A stack of :class:`torch_geometric.nn.GATv2Conv` over the edges, from `"How
     Attentive are Graph Attention Networks?" <https://arxiv.org/abs/2105.14491>`_
     (Brody et al., 2022), and a relation of two of its nodes: a baseline whose number

@@ -5,9 +5,9 @@ from torch import Tensor
 from torch_geometric.nn import MLP
 
 from pyg_relational._checks import check_name
-from pyg_relational.models.base import Model
 from pyg_relational.nn import GraphNetworkBlock
 from pyg_relational.nn.checks import check_edges, check_features, check_optional
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.recurrent.state import answered_steps
 from pyg_relational.nn.sets import check_questions, set_ptr
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch
@@ -15,7 +15,7 @@ from pyg_relational.ops import fully_connected_edges, ptr_to_batch
 OUTPUTS = ("node", "edge", "set")
 
 
-class GraphNetwork(Model):
+class GraphNetwork(Composite):
     r"""Encode, process, decode, from `"Relational inductive biases, deep learning, and
     graph networks" <https://arxiv.org/abs/1806.01261>`_ (Battaglia et al., 2018).
 

@@ -10,9 +10,9 @@ from torch_geometric.nn import Linear
 from torch_geometric.nn.inits import reset
 
 from pyg_relational.models.attention_relation_network import AttentionRelationNetwork
-from pyg_relational.models.base import Model
 from pyg_relational.nn import PairwiseMLP
 from pyg_relational.nn.checks import check_device, check_edges, check_features
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.pairwise import (
     PairMessages,
     check_interactions,
@@ -25,7 +25,7 @@ from pyg_relational.ops import ptr_to_batch
 SIDES = 2
 
 
-class PairRelation(Model):
+class PairRelation(Composite):
     r"""Scores given pairs of objects: a number, or a score per class of relation.
 
     .. math::
@@ -114,7 +114,7 @@ class PairRelation(Model):
         )
 
 
-class PairClassifier(Model):
+class PairClassifier(Composite):
     r"""Tells what relation two things have: an encoder says what each is, and
     interactions of what it says tell them apart.
 

@@ -4,11 +4,11 @@ from typing import Any
 from torch import Tensor
 from torch_geometric.nn import MLP
 
-from pyg_relational.models.base import Model
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.recurrent import RelationalSequenceEncoder
 
 
-class R2N2(Model):
+class R2N2(Composite):
     r"""A relational recurrent network: a recurrent net reads the steps, a relation
     network reasons over its states, over the entities of a sample, or both.
 

@@ -7,8 +7,8 @@ from torch_geometric.nn import MLP, Linear
 from torch_geometric.utils import segment
 
 from pyg_relational._checks import check_name
-from pyg_relational.models.base import Model
 from pyg_relational.nn import ObjectEncoder, PairwiseMLP
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.recurrent import RelationGRUCell, RelationLSTMCell, Unroll
 from pyg_relational.nn.recurrent.state import answered_steps
 from pyg_relational.ops import fully_connected_edges, ptr_to_batch, to_dense
@@ -17,7 +17,7 @@ CELLS = {"lstm": RelationLSTMCell, "gru": RelationGRUCell}
 OUTPUTS = ("node", "edge", "set", "pointer")
 
 
-class RecurrentRelationNetwork(Model):
+class RecurrentRelationNetwork(Composite):
     r"""The recurrent relational network from `"Recurrent Relational Networks"
     <https://arxiv.org/abs/1711.08028>`_ (Palm et al., 2018): objects exchange messages
     for :math:`K` steps with shared weights, and answer after each.

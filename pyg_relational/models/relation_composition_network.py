@@ -4,9 +4,9 @@ import torch
 from torch import Tensor
 from torch_geometric.utils import scatter
 
-from pyg_relational.models.base import Model
 from pyg_relational.nn import PairwiseMLP
 from pyg_relational.nn.checks import check_edges, check_features, check_pairs
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.recurrent import RelationCompositionCell
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
@@ -42,7 +42,7 @@ def pair_triples(ptr: Tensor) -> Tensor:
     return rows[:, (i != k) & (k != j) & (i != j)]
 
 
-class RelationCompositionNetwork(Model):
+class RelationCompositionNetwork(Composite):
     r"""A recurrent relation network whose objects are pairs: relations of given edges
     are composed, step by step, into those of pairs that are far apart.
 

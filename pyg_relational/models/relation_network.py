@@ -5,7 +5,7 @@ from torch import Tensor
 from torch_geometric.nn import MLP
 from torch_geometric.utils import segment
 
-from pyg_relational.models.base import Model, SetModel
+from pyg_relational.models.base import SetModel
 from pyg_relational.nn import (
     ImageObjectEncoder,
     ObjectEncoder,
@@ -13,6 +13,7 @@ from pyg_relational.nn import (
     RelationAggregation,
     Sets,
 )
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.pairwise import PairMessages
 from pyg_relational.nn.sets import set_ptr
 
@@ -170,7 +171,7 @@ class RelationNetwork(SetModel):
         return sets, set_ptr(sets.batch, sets.x.size(0), batch_size, sets.x.device)
 
 
-class PixelRelationNetwork(Model):
+class PixelRelationNetwork(Composite):
     r"""A convolutional network whose feature cells are the objects of a relation
     network, from `"A simple neural network module for relational reasoning"
     <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), section 4.

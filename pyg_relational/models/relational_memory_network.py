@@ -3,13 +3,13 @@ from collections.abc import Sequence
 from torch import Tensor
 from torch_geometric.nn import MLP
 
-from pyg_relational.models.base import Model
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.recurrent import RelationalMemory, Unroll
 from pyg_relational.nn.sequences import read_sequences
 from pyg_relational.ops import to_dense
 
 
-class RelationalMemoryNetwork(Model):
+class RelationalMemoryNetwork(Composite):
     r"""A relational memory that reads a sequence and then answers, from `"Relational
     recurrent neural networks" <https://arxiv.org/abs/1806.01822>`_ (Santoro et al.,
     2018).

@@ -7,9 +7,9 @@ from torch_geometric.nn import MLP
 from torch_geometric.utils import segment, subgraph
 
 from pyg_relational._checks import check_name
-from pyg_relational.models.base import Model
 from pyg_relational.nn.aggr import StepAttention
 from pyg_relational.nn.checks import check_pairs
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.frames import Frames, PairReadout, check_num_frames, read_frames
 from pyg_relational.nn.recurrent import SpaceTimeEncoder
 from pyg_relational.nn.recurrent.state import State, map_state
@@ -21,7 +21,7 @@ READOUTS = ("attention", "last")
 CHANGE = 0.01
 
 
-class SpatioTemporalRelationNetwork(Model):
+class SpatioTemporalRelationNetwork(Composite):
     r"""Relates the nodes that are present in each frame, carries a state for each node
     along the frames it is in, and answers for graphs, nodes, pairs, or what comes next.
 
@@ -70,11 +70,8 @@ class SpatioTemporalRelationNetwork(Model):
             (default: :obj:`None`)
         edge_dim (int, optional): The width of edge features. (default: :obj:`None`)
         u_dim (int, optional): The width of a question. (default: :obj:`None`)
-        aggr (str): The reduction of messages. (default: :obj:`"sum"`)
-        self_pairs (bool): Whether a node meets itself where all pairs are meant.
-            (default: :obj:`True`)
-        cell (str): :obj:`"gru"`, :obj:`"lstm"` or :obj:`"rnn"`.
-            (default: :obj:`"gru"`)
+        aggr, self_pairs, cell: As for
+            :class:`~pyg_relational.nn.recurrent.SpaceTimeLayer`.
         bidirectional (bool): Whether to read backwards too; not for a forecast.
             (default: :obj:`False`)
         act (str): The activation. (default: :obj:`"relu"`)

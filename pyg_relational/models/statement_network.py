@@ -1,12 +1,12 @@
 from torch import Tensor, nn
 
-from pyg_relational.models.base import Model
 from pyg_relational.nn.checks import check_tokens
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.recurrent import RelationalSequenceEncoder
 from pyg_relational.nn.sets import set_ptr
 
 
-class StatementNetwork(Model):
+class StatementNetwork(Composite):
     r"""Answers a sentence about a set of objects: a recurrent network reads the
     sentence, and any relational model reasons over the objects with it, as in `"A
     simple neural network module for relational reasoning"

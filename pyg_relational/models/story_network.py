@@ -1,14 +1,14 @@
 import torch
 from torch import Tensor, nn
 
-from pyg_relational.models.base import Model
 from pyg_relational.nn import SentenceEncoder
 from pyg_relational.nn.checks import check_device
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
 
 
-class StoryNetwork(Model):
+class StoryNetwork(Composite):
     r"""Answers a question about a story: sentences become objects, and any relational
     model reasons over them, as in `"A simple neural network module for relational
     reasoning" <https://arxiv.org/abs/1706.01427>`_ (Santoro et al., 2017), section 4.

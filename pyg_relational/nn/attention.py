@@ -14,8 +14,11 @@ from torch_geometric.nn.inits import glorot
 
 from pyg_relational._checks import check_name
 from pyg_relational.nn.checks import check_features, check_optional
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.ops import additive_attention, dot_attention, pair_attention
+
+Triple = tuple[Tensor, Tensor, Tensor]
 
 
 class AttentionScore(nn.Module):
@@ -63,10 +66,8 @@ class AttentionScore(nn.Module):
             if name.startswith("att"):
                 glorot(parameter)
 
-    def project(
-        self, x_source: Tensor, x_target: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
-        r"""Projects objects."""
+    def project(self, x_source: Tensor, x_target: Tensor) -> Triple:
+        r"""Projects objects: the parts of targets and of sources, and the values."""
         raise NotImplementedError
 
     def project_u(self, u: Tensor | None) -> Tensor | None:
@@ -92,19 +93,10 @@ class AttentionScore(nn.Module):
         r"""The score, as :func:`pyg_relational.ops.pair_attention` takes it."""
         raise NotImplementedError
 
-    def attend(
-        self,
-        target: Tensor,
-        source: Tensor,
-        value: Tensor,
-        target_ptr: Tensor,
-        source_ptr: Tensor,
-        method: str = "auto",
-    ) -> Tensor:
+    def attend(self, *rows: Tensor, method: str = "auto") -> Tensor:
         r"""Attends to the values of all sources of a target's set in the cheapest way
-        there is."""
-        pointers = target_ptr, source_ptr
-        return pair_attention(target, source, value, *pointers, **self.options())[0]
+        there is; takes targets, sources, values, and the boundaries of the two."""
+        return pair_attention(*rows, **self.options())[0]
 
     def __repr__(self) -> str:
         return (
@@ -151,9 +143,7 @@ class AdditiveScore(AttentionScore):
         self.att_r = nn.Parameter(torch.empty(heads, channels))
         self.reset_parameters()
 
-    def project(
-        self, x_source: Tensor, x_target: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x_source: Tensor, x_target: Tensor) -> Triple:
         value = self.lin_l(x_source)
         if x_target is x_source and self.lin_r is None:
             own = value
@@ -171,26 +161,14 @@ class AdditiveScore(AttentionScore):
     def options(self) -> dict[str, Any]:
         return {"heads": self.heads, "score_slope": self.negative_slope}
 
-    def attend(
-        self,
-        target: Tensor,
-        source: Tensor,
-        value: Tensor,
-        target_ptr: Tensor,
-        source_ptr: Tensor,
-        method: str = "auto",
-    ) -> Tensor:
-        out = additive_attention(
-            target,
-            source,
-            # [M, K * C] -> [M, K, C]
-            value.view(-1, self.heads, self.channels),
-            target_ptr,
-            source_ptr,
-            negative_slope=self.negative_slope,
-            method=method,
-        )
-        return out.flatten(1)
+    def attend(self, *rows: Tensor, method: str = "auto") -> Tensor:
+        target, source, value, *pointers = rows
+        # [M, K * C] -> [M, K, C]
+        value = value.view(-1, self.heads, self.channels)
+        slope = self.negative_slope
+        return additive_attention(
+            target, source, value, *pointers, negative_slope=slope, method=method
+        ).flatten(1)
 
 
 class MLPScore(AttentionScore):
@@ -222,9 +200,7 @@ class MLPScore(AttentionScore):
         self.att = nn.Parameter(torch.empty(heads, channels))
         self.reset_parameters()
 
-    def project(
-        self, x_source: Tensor, x_target: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x_source: Tensor, x_target: Tensor) -> Triple:
         source = self.lin_l(x_source)
         return self.lin_r(x_target), source, source
 
@@ -272,9 +248,7 @@ class DotScore(AttentionScore):
         self.lin_value = Linear(self.in_channels[0], width) if values else None
         self.reset_parameters()
 
-    def project(
-        self, x_source: Tensor, x_target: Tensor
-    ) -> tuple[Tensor, Tensor, Tensor]:
+    def project(self, x_source: Tensor, x_target: Tensor) -> Triple:
         source = self.lin_l(x_source)
         value = source if self.lin_value is None else self.lin_value(x_source)
         return self.lin_r(x_target), source, value
@@ -286,20 +260,10 @@ class DotScore(AttentionScore):
     def options(self) -> dict[str, Any]:
         return {"heads": self.heads, "score": "dot"}
 
-    def attend(
-        self,
-        target: Tensor,
-        source: Tensor,
-        value: Tensor,
-        target_ptr: Tensor,
-        source_ptr: Tensor,
-        method: str = "auto",
-    ) -> Tensor:
+    def attend(self, *rows: Tensor, method: str = "auto") -> Tensor:
         # [N, K * C] -> [N, K, C]
-        q, k, v = (
-            x.view(-1, self.heads, self.channels) for x in (target, source, value)
-        )
-        return dot_attention(q, k, v, target_ptr, source_ptr).flatten(1)
+        qkv = (x.view(-1, self.heads, self.channels) for x in rows[:3])
+        return dot_attention(*qkv, *rows[3:]).flatten(1)
 
 
 SCORES: dict[str, Callable[..., AttentionScore]] = {
@@ -314,24 +278,18 @@ SCORES: dict[str, Callable[..., AttentionScore]] = {
 
 @dataclass(frozen=True)
 class Projections:
-    r"""What is computed for each object, once.
+    r"""What is computed for each object, once."""
 
-    Args:
-        target (torch.Tensor): The targets' part of the score, :math:`[N, W]`.
-        source (torch.Tensor): The sources' part of the score, :math:`[M, W]`.
-        value (torch.Tensor): The sources' values, or their part of the relation,
-            :math:`[M, H]`.
-        target_value (torch.Tensor, optional): The targets' part of the relation,
-            :math:`[N, H]`. (default: :obj:`None`)
-    """
-
+    #: The targets' and the sources' part of the score, [N, W] and [M, W].
     target: Tensor
     source: Tensor
+    #: The sources' values, or their part of the relation, [M, H].
     value: Tensor
+    #: The targets' part of the relation, [N, H].
     target_value: Tensor | None = None
 
 
-class RelationAttention(nn.Module):
+class RelationAttention(Composite):
     r"""The scores and values of pairs, which
     :class:`~pyg_relational.nn.RelationAttentionConv` and
     :class:`~pyg_relational.nn.RelationAttentionAggregation` share.
@@ -390,12 +348,6 @@ class RelationAttention(nn.Module):
                     f"'nn' must have '{name}={value}', as the attention has (got "
                     f"{getattr(nn, name)})"
                 )
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.score.reset_parameters()
-        if self.nn is not None:
-            self.nn.reset_parameters()
 
     def project(
         self, x_source: Tensor, x_target: Tensor, u: Tensor | None, owner: Tensor

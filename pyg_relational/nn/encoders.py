@@ -21,6 +21,7 @@ from pyg_relational.nn.checks import (
     check_optional,
     check_tokens,
 )
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.sets import ask, set_ptr
 from pyg_relational.ops import map_to_objects
 
@@ -207,7 +208,7 @@ class TextEncoder(nn.Module):
         )
 
 
-class ImageObjectEncoder(nn.Module):
+class ImageObjectEncoder(Composite):
     r"""Turns images into sets of objects by convolutions that are trained: one object
     per cell of their feature map, tagged with its position, as in `"A simple neural
     network module for relational reasoning"
@@ -243,12 +244,6 @@ class ImageObjectEncoder(nn.Module):
             layers += [nn.ReLU(), nn.BatchNorm2d(after)]
         self.layers = nn.Sequential(*layers)
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        for layer in self.layers:
-            if not isinstance(layer, nn.ReLU):
-                layer.reset_parameters()  # type: ignore[operator]
 
     def forward(self, image: Tensor) -> tuple[Tensor, Tensor]:
         r"""Runs the forward pass."""
@@ -338,7 +333,7 @@ class ImageEncoder(nn.Module):
         )
 
 
-class ObjectEncoder(nn.Module):
+class ObjectEncoder(Composite):
     r"""Reads each object together with what its set is asked.
 
     .. math::
@@ -379,11 +374,6 @@ class ObjectEncoder(nn.Module):
         self.mlp = None
         if channel_list:
             self.mlp = MLP(channels, act=act, norm=None, plain_last=False)
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        if self.mlp is not None:
-            self.mlp.reset_parameters()
 
     def forward(
         self,

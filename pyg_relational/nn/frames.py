@@ -6,11 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 from torch_geometric.nn import MLP
 from torch_geometric.utils import scatter, segment
 
 from pyg_relational.nn.checks import check_device, check_edges, check_pairs, check_range
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
@@ -147,7 +148,7 @@ def pair_rows(frames: Frames, pairs: Tensor) -> tuple[Tensor, Tensor]:
     return ends[:, pair, together_at], ptr
 
 
-class PairReadout(nn.Module):
+class PairReadout(Composite):
     r"""What pairs of nodes are to each other, from all frames that both are in.
 
     .. math::
@@ -198,11 +199,6 @@ class PairReadout(nn.Module):
         self.context = MLP([width, hidden], act=act, norm=None, plain_last=False)
         channels = [width + 2 * hidden, *readout_channels, out_channels]
         self.head = MLP(channels, act=act, norm=None, dropout=dropout)
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        for part in (self.relation, self.context, self.head):
-            part.reset_parameters()
 
     def forward(self, h: Tensor, frames: Frames, edge_label_index: Tensor) -> Tensor:
         r"""Runs the forward pass.

@@ -7,12 +7,13 @@ from torch_geometric.nn import MLP
 from torch_geometric.nn.resolver import aggregation_resolver
 
 from pyg_relational.nn.checks import check_edges, check_features
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.sets import set_ptr
 from pyg_relational.ops import ptr_to_batch
 
 
-class GraphNetworkBlock(nn.Module):
+class GraphNetworkBlock(Composite):
     r"""One full block of `"Relational inductive biases, deep learning, and graph
     networks" <https://arxiv.org/abs/1806.01261>`_ (Battaglia et al., 2018): edges,
     nodes and graph are updated in turn.
@@ -76,11 +77,6 @@ class GraphNetworkBlock(nn.Module):
         self.node = MLP(channels, act=act, norm=None)
         channels = [2 * out_channels + u_dim, hidden_channels, out_channels]
         self.graph = MLP(channels, act=act, norm=None)
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        for part in self.children():
-            part.reset_parameters()  # type: ignore[operator]
 
     def forward(
         self,

@@ -50,13 +50,8 @@ class PairFunction(Protocol):
 
 
 class MLPOfPairs:
-    r"""An MLP of the sum of a target's and a source's row.
-
-    Args:
-        mlp (PairMLP): The layers.
-        target (torch.Tensor): Rows of the targets, :math:`[N, H]`.
-        source (torch.Tensor): Rows of the sources, :math:`[M, H]`.
-    """
+    r"""An MLP of the sum of a target's row, :math:`[N, H]`, and a source's,
+    :math:`[M, H]`."""
 
     def __init__(self, mlp: PairMLP, target: Tensor, source: Tensor) -> None:
         self.mlp, self.target, self.source = mlp, target, source
@@ -82,13 +77,8 @@ class MLPOfPairs:
 
 
 class DotOfPairs:
-    r"""The scaled dot product of a target's and a source's row, for every head.
-
-    Args:
-        query (torch.Tensor): Rows of the targets, :math:`[N, K C]`.
-        key (torch.Tensor): Rows of the sources, :math:`[M, K C]`.
-        heads (int): The number of heads :math:`K`.
-    """
+    r"""The scaled dot product of a target's row, :math:`[N, K C]`, and a source's,
+    :math:`[M, K C]`, for every head."""
 
     def __init__(self, query: Tensor, key: Tensor, heads: int) -> None:
         self.query, self.key, self.heads = query, key, heads
@@ -116,11 +106,7 @@ class DotOfPairs:
 
 
 class RowsOfSources:
-    r"""The source's row, whatever the target.
-
-    Args:
-        source (torch.Tensor): Rows of the sources, :math:`[M, H]`.
-    """
+    r"""The source's row, :math:`[M, H]`, whatever the target."""
 
     def __init__(self, source: Tensor) -> None:
         self.source = source
@@ -149,32 +135,20 @@ def by_head(x: Tensor, heads: int) -> Tensor:
 
 @dataclass(frozen=True)
 class Options:
-    r"""What is computed for each pair.
-
-    Args:
-        heads (int): The number of heads :math:`K`.
-        score_layers (int): The number of the score's layers after the first; -1 where
-            scores are dot products.
-        score_slope (float): The slope of the score's leaky ReLU.
-        value_layers (int): The number of the values' layers after the first; -1 where
-            values are rows of sources.
-        value_act (str): The activation of the values' MLP.
-        value_slope (float): Its negative slope.
-        plain_last (bool): Whether the values' MLP ends without activation.
-        dropout (float): The probability that a weight is dropped.
-        self_pairs (bool): Whether target :math:`i` meets source :math:`i`.
-        tile_size (int): The number of pairs in a tile.
-    """
+    r"""What is computed for each pair."""
 
     heads: int
+    #: The number of the score's layers after the first; -1 for dot products.
     score_layers: int
     score_slope: float
+    #: The number of the values' layers after the first; -1 for rows of sources.
     value_layers: int
     value_act: str
     value_slope: float
     plain_last: bool
     dropout: float
     self_pairs: bool
+    #: The number of pairs in a tile.
     tile_size: int
 
     def functions(self, tensors: list[Tensor]) -> tuple[PairFunction, PairFunction]:

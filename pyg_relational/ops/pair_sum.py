@@ -181,17 +181,8 @@ def take_group(buffer: Tensor, block: Block, channels: slice) -> Tensor:
 
 
 class SumBlock:
-    r"""The rows of one block and how their pairs are summed.
-
-    Args:
-        block (Block): The sets.
-        target (torch.Tensor): All targets, shape :math:`[N, H]`.
-        source (torch.Tensor): All sources, shape :math:`[M, H]`.
-        slope (float): The slope below zero.
-        self_pairs (bool): Whether a row meets itself.
-        total (bool): Whether a set has one sum instead of one per target.
-        space (Workspace): Buffers.
-    """
+    r"""The rows of one block and how their pairs are summed; with :obj:`total`, a set
+    has one sum instead of one per target."""
 
     def __init__(
         self,
@@ -495,17 +486,8 @@ def relu_pair_sum(
     Raises:
         ValueError: If widths, sets, dtypes or options do not fit.
     """
-    return _pair_sum(
-        target,
-        source,
-        target_ptr,
-        source_ptr,
-        negative_slope,
-        reduce,
-        self_pairs,
-        method,
-        total=False,
-    )
+    tensors = target, source, target_ptr, source_ptr
+    return _pair_sum(*tensors, negative_slope, reduce, self_pairs, method, total=False)
 
 
 def relu_pair_total(
@@ -529,16 +511,7 @@ def relu_pair_total(
     Only the ranks :math:`c, d` of the two groups in each other are needed, and they
     are the gradients too: cheaper than summing :func:`relu_pair_sum`.
 
-    Args:
-        target (torch.Tensor): As in :func:`relu_pair_sum`, shape :math:`[N, H]`.
-        source (torch.Tensor): Likewise, shape :math:`[M, H]`.
-        target_ptr (torch.Tensor, optional): Likewise. (default: :obj:`None`)
-        source_ptr (torch.Tensor, optional): Likewise. (default: :obj:`None`)
-        negative_slope (float): The slope below zero. (default: :obj:`0.0`)
-        reduce (str): :obj:`"sum"` or :obj:`"mean"` over the pairs.
-            (default: :obj:`"sum"`)
-        self_pairs (bool): As in :func:`relu_pair_sum`. (default: :obj:`True`)
-        method (str): As in :func:`relu_pair_sum`. (default: :obj:`"auto"`)
+    Arguments are those of :func:`relu_pair_sum`; a mean is one over the pairs.
 
     Returns:
         torch.Tensor: Sums, shape :math:`[B, H]`; zero for a set without pairs.
@@ -546,17 +519,8 @@ def relu_pair_total(
     Raises:
         ValueError: If widths, sets, dtypes or options do not fit.
     """
-    return _pair_sum(
-        target,
-        source,
-        target_ptr,
-        source_ptr,
-        negative_slope,
-        reduce,
-        self_pairs,
-        method,
-        total=True,
-    )
+    tensors = target, source, target_ptr, source_ptr
+    return _pair_sum(*tensors, negative_slope, reduce, self_pairs, method, total=True)
 
 
 def _pair_sum(

@@ -33,24 +33,17 @@ class PairTile:
 
     The last tile repeats its last pair until its size is round: kernels are prepared
     once for each size, and batches differ in theirs. Repetitions count for nothing
-    in :meth:`sum_by_target` and :meth:`sum_by_source`.
+    in :meth:`sum_by_target` and :meth:`sum_by_source`."""
 
-    Args:
-        num_pairs (int): The number of pairs :math:`p`, without repetitions.
-        targets (slice): The rows of the targets that occur in the tile.
-        sources (slice): The rows in which the tile's sources lie.
-        target_index (torch.Tensor): Each pair's target, counted from the first of
-            :obj:`targets`, shape :math:`[P]` with :math:`P \geq p`.
-        source_index (torch.Tensor): Each pair's source, counted from the first of
-            :obj:`sources`, shape :math:`[P]`.
-        target_offsets (torch.Tensor): Where each target's pairs begin and end.
-    """
-
+    #: The number of pairs p, without repetitions.
     num_pairs: int
+    #: The rows of the targets that occur, and the rows in which the sources lie.
     targets: slice
     sources: slice
+    #: Each pair's target and source, counted from the first of those rows, [P], P >= p.
     target_index: Tensor
     source_index: Tensor
+    #: Where each target's pairs begin and end.
     target_offsets: Tensor
 
     def sum_by_target(self, x: Tensor, out: Tensor) -> None:
@@ -88,19 +81,14 @@ def _bag_sum(x: Tensor, order: Tensor, offsets: Tensor) -> Tensor:
 
 @dataclass(frozen=True)
 class PairList:
-    r"""All pairs of a ragged batch, described by a few numbers per target.
+    r"""All pairs of a ragged batch, described by a few numbers per target."""
 
-    Args:
-        pair_ptr (torch.Tensor): Where the pairs of each target begin and end in the
-            list of all pairs, shape :math:`[N + 1]`.
-        source_start (torch.Tensor): The first source of each target, :math:`[N]`.
-        num_sources (int): The number of sources :math:`M`.
-        self_pairs (bool): Whether target :math:`i` is paired with source :math:`i`.
-    """
-
+    #: Where the pairs of each target begin and end in the list of all pairs, [N + 1].
     pair_ptr: Tensor
+    #: The first source of each target, [N].
     source_start: Tensor
     num_sources: int
+    #: Whether target i is paired with source i.
     self_pairs: bool
 
     def counts(self) -> Tensor:
@@ -191,14 +179,7 @@ class PairMLP:
     r"""The pair function :math:`h_0 = \sigma(t_i + s_j)`,
     :math:`h_k = \sigma(W_k h_{k-1} + b_k)`, with a backward of its own.
 
-    Args:
-        weights (list of torch.Tensor): Weights :math:`W_k`, each :math:`[O, I]`.
-        biases (list of torch.Tensor): Biases :math:`b_k`, each :math:`[O]`, or of no
-            element where a layer has none.
-        act (str): The name of :math:`\sigma`.
-        negative_slope (float): The slope of a leaky ReLU.
-        plain_last (bool): Whether the last layer has no activation.
-    """
+    A layer without bias has one of no element."""
 
     weights: list[Tensor]
     biases: list[Tensor]

@@ -64,28 +64,19 @@ def map_to_objects(features: Tensor) -> tuple[Tensor, Tensor]:
 
 @dataclass(frozen=True)
 class Block:
-    r"""A group of sets that is processed as one dense block.
-
-    Args:
-        num_sets (int): The number of sets :math:`S` in the block.
-        num_targets (int): The padded number of targets :math:`n` per set.
-        num_sources (int): The padded number of sources :math:`m` per set.
-        set_index (torch.Tensor, optional): The sets in the block, shape
-            :math:`[S]`; :obj:`None` where the block is the whole batch.
-        target_rows (torch.Tensor, optional): The row of each target, shape
-            :math:`[S, n]`; :obj:`None` where rows are already in place.
-        target_mask (torch.Tensor, optional): True where a target is real, shape
-            :math:`[S, n]`; :obj:`None` where all are.
-        source_rows (torch.Tensor, optional): As :obj:`target_rows`, :math:`[S, m]`.
-        source_mask (torch.Tensor, optional): As :obj:`target_mask`, :math:`[S, m]`.
-    """
+    r"""A group of :math:`S` sets that is processed as one dense block, padded to
+    :math:`n` targets and :math:`m` sources a set."""
 
     num_sets: int
     num_targets: int
     num_sources: int
+    #: The sets in the block, [S]; none where it is the whole batch.
     set_index: Tensor | None = None
+    #: The row of each target, [S, n]; none where rows are already in place.
     target_rows: Tensor | None = None
+    #: True where a target is real, [S, n]; none where all are.
     target_mask: Tensor | None = None
+    #: As for targets, [S, m].
     source_rows: Tensor | None = None
     source_mask: Tensor | None = None
 

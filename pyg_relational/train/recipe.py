@@ -483,8 +483,18 @@ def transform_class(name: str) -> "type[BaseTransform]":
 
 def build_model(spec: dict[str, Any]) -> "nn.Module":
     """Construct the model that a recipe describes."""
+    model = model_class(spec["class"])
+    names, is_open = argument_names(model)
+    for name in spec["args"]:
+        if name not in names and not is_open:
+            raise UsageError(
+                f"model {spec['class']} takes no argument '{name}'; "
+                f"{nearest_names(name, names)}. A run from before an argument was "
+                "renamed loads once it is renamed in the files of its folder, see "
+                "'Changed' in CHANGELOG.md"
+            )
     try:
-        return model_class(spec["class"])(
+        return model(
             **{
                 name: build_model(value) if _is_spec(value) else value
                 for name, value in spec["args"].items()

@@ -12,6 +12,7 @@ from pyg_relational.datasets.nlvr import (
     SIDES,
     TYPES,
 )
+from pyg_relational.transforms.required import required
 
 # Columns of the objects.
 COLOUR = 3 + len(TYPES)
@@ -44,12 +45,12 @@ class AugmentNLVR(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         r"""Changes a copy."""
-        x, words = data.get("x"), data.get("sentence")
-        if x is None or words is None:
-            raise ValueError(
-                "'x' and 'sentence' must be there to change a statement (got "
-                f"{', '.join(data.keys())}); use representation='objects'"
-            )
+        x, words = required(
+            data,
+            ["x", "sentence"],
+            "change a statement",
+            "use representation='objects'",
+        )
         if x.dim() != 2 or x.size(1) != BOX + NUM_BOXES or words.dim() != 1:
             raise ValueError(
                 f"'x' must have {BOX + NUM_BOXES} columns and 'sentence' one dimension "

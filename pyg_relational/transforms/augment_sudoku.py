@@ -4,6 +4,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
 from pyg_relational._checks import check_int
+from pyg_relational.transforms.required import required
 
 
 class AugmentSudoku(BaseTransform):
@@ -35,12 +36,7 @@ class AugmentSudoku(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         r"""Changes a copy."""
-        x, y = data.get("x"), data.get("y")
-        if x is None or y is None:
-            raise ValueError(
-                "'x' and 'y' must be there to change a Sudoku (got "
-                f"{', '.join(data.keys())})"
-            )
+        x, y = required(data, ["x", "y"], "change a Sudoku")
         size = (x.size(1) - 1) // 3
         puzzles = data.num_graphs if "batch" in data else 1
         if x.size(1) != 3 * size + 1 or len(x) != puzzles * size**2 or len(y) != len(x):

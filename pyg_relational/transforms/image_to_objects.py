@@ -1,5 +1,3 @@
-"""Turns an image into a set of objects by a network that is not trained."""
-
 from collections.abc import Callable, Sequence
 
 import torch

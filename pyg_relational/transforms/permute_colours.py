@@ -3,6 +3,7 @@ from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
 from pyg_relational.datasets.sort_of_clevr import SortOfCLEVR
+from pyg_relational.transforms.required import required
 
 
 class PermuteColours(BaseTransform):
@@ -25,12 +26,9 @@ class PermuteColours(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         r"""Renames the colours of a copy."""
-        if data.get("x") is None or data.get("u") is None:
-            raise ValueError(
-                "'x' and 'u' must be there to rename their colours (got "
-                f"{', '.join(data.keys())}); use state descriptions"
-            )
-        x, u = data.x, data.u
+        x, u = required(
+            data, ["x", "u"], "rename their colours", "use state descriptions"
+        )
         if "batch" in data:
             if "u_batch" not in data:
                 raise ValueError(

@@ -5,6 +5,8 @@ from torch import Tensor
 from torch_geometric.data import Data
 from torch_geometric.transforms import BaseTransform
 
+from pyg_relational.transforms.required import required
+
 
 class RotateTrajectories(BaseTransform):
     r"""Turns the plane of a temporal graph by a random angle, its features and its
@@ -26,11 +28,7 @@ class RotateTrajectories(BaseTransform):
 
     def forward(self, data: Data) -> Data:
         r"""Turns a copy."""
-        x, y = data.get("x"), data.get("y")
-        if x is None:
-            raise ValueError(
-                f"'x' must be there to be turned (got {', '.join(data.keys())})"
-            )
+        (x,), y = required(data, ["x"], "be turned"), data.get("y")
         graphs = data.num_graphs if "batch" in data else 1
         angle = 2 * math.pi * torch.rand(graphs, device=x.device, dtype=x.dtype)
         angle = angle[data.batch] if "batch" in data else angle.expand(x.size(0))

@@ -1,10 +1,19 @@
+import networkx as nx
+import numpy as np
 import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from torch_geometric.data import Batch, Data
+from torch_geometric.data import Batch, Data, HeteroData
 
-from pyg_relational.data import TemporalGraph, from_snapshots, to_snapshots
+from pyg_relational.data import (
+    TemporalGraph,
+    from_networkx_snapshots,
+    from_signal,
+    from_snapshots,
+    to_snapshots,
+    windows,
+)
 
 
 def snapshot(ids, edges=(), name="node_id", **further):
@@ -222,3 +231,186 @@ def test_bad_graphs_to_cut():
     graph.y = torch.ones(2, 3)
     with pytest.raises(ValueError, match=r"'y' must have shape.*got \[2, 3\]"):
         to_snapshots(graph, split=["y"])
+
+
+def frame(nodes, edges=(), kind=nx.Graph):
+    graph = kind()
+    for name, x in nodes.items():
+        graph.add_node(name, x=x, colour=[0.0, 1.0])
+    for source, target, weight in edges:
+        graph.add_edge(source, target, weight=weight)
+    return graph
+
+
+FRAMES = [
+    frame({"ann": 1, ("b", 2): 2}, [("ann", ("b", 2), 0.5)]),
+    nx.Graph(),
+    frame({7: 3, "ann": 4}, [(7, "ann", 1.5), (7, 7, 2.5)]),
+]
+
+
+def test_nodes_come_and_go_by_name():
+    graph = from_networkx_snapshots(FRAMES, ["x", "colour"], ["weight"], [0, 5, 6])
+    assert graph.node_names == ["ann", ("b", 2), 7]
+    assert graph.node_id.tolist() == [0, 1, 2]
+    assert graph.mask.tolist() == [[1, 0, 1], [1, 0, 0], [0, 0, 1]]
+    assert graph.x[..., 0].tolist() == [[1, 0, 4], [2, 0, 0], [0, 0, 3]]
+    assert graph.x[2, 2].tolist() == [3, 0, 1]
+    assert graph.x.dtype == torch.get_default_dtype()
+    assert graph.frame_time.tolist() == [0, 5, 6]
+    edges = zip(graph.edge_time.tolist(), graph.edge_index.t().tolist(), strict=True)
+    assert [(time, *pair) for time, pair in edges] == [
+        (0, 0, 1),
+        (0, 1, 0),
+        (2, 2, 0),
+        (2, 0, 2),
+        (2, 2, 2),
+    ]
+    assert graph.edge_attr.flatten().tolist() == [0.5, 0.5, 1.5, 1.5, 2.5]
+    assert Batch.from_data_list([graph, graph])[1].node_names == graph.node_names
+    assert graph.subgraph(torch.tensor([2])).node_names == [7]
+
+
+def test_directions_and_parallel_edges_are_kept():
+    nodes = {"a": 1.0, "b": 2.0}
+    way = [("b", "a", 1.0)]
+    directed = from_networkx_snapshots([frame(nodes, way, nx.DiGraph)], ["x"])
+    assert directed.edge_index.tolist() == [[1], [0]]
+    assert "edge_attr" not in directed
+    many = frame(nodes, [*way, *way], nx.MultiDiGraph)
+    assert from_networkx_snapshots([many], ["x"]).edge_index.tolist() == [
+        [1, 1],
+        [0, 0],
+    ]
+
+
+def test_nodes_without_attributes_or_edges():
+    graph = from_networkx_snapshots([frame({"a": 1})], [], ["weight"])
+    assert graph.x.shape == (1, 1, 0)
+    assert graph.edge_index.shape == (2, 0)
+    assert graph.mask.all()
+
+
+@pytest.mark.parametrize(
+    ("graphs", "attrs", "message"),
+    [
+        ([nx.Graph()], ["x"], "a graph with nodes .got none"),
+        ([], ["x"], "a graph with nodes .got none"),
+        (
+            FRAMES,
+            ["height"],
+            "node 'ann' of frame 0 must have the attribute 'height' .got 'x', 'colour'",
+        ),
+        ([frame({"a": "red"})], ["x"], "'x' of node 'a' of frame 0 .*got 'red'"),
+        ([frame({"a": {}})], ["x"], "'x' of node 'a' of frame 0 must be a number"),
+        ([frame({"a": 1, "b": np.ones(2)})], ["x"], "'node_attrs' .*1 and 2 numbers"),
+        ([frame({"a": 1}), frame({"a": [1, 2]})], ["x"], "'x' must be as wide in all"),
+    ],
+)
+def test_bad_graphs(graphs, attrs, message):
+    with pytest.raises(ValueError, match=message):
+        from_networkx_snapshots(graphs, attrs)
+
+
+def test_bad_edges_and_times():
+    with pytest.raises(ValueError, match=r"edge \('ann', \('b', 2\)\) of frame 0 must"):
+        from_networkx_snapshots(FRAMES, ["x"], ["length"])
+    with pytest.raises(ValueError, match="frames out of order"):
+        from_networkx_snapshots(FRAMES, ["x"], times=[0, 2, 1])
+
+
+EDGES = np.array([[0, 1], [1, 2]])
+VALUES = [np.arange(6.0).reshape(3, 2) + 10 * t for t in range(4)]
+TARGETS = [np.arange(3.0) + 10 * t for t in range(4)]
+
+
+class Static:
+    """What a StaticGraphTemporalSignal has and does."""
+
+    def __init__(self, edge_index, edge_weight, features, targets):
+        self.edge_index, self.edge_weight = edge_index, edge_weight
+        self.features, self.targets = features, targets
+
+    def edges(self, time):
+        return self.edge_index, self.edge_weight
+
+    def __iter__(self):
+        self.t = 0
+        return self
+
+    def __next__(self):
+        if self.t == len(self.features):
+            raise StopIteration
+        edges, weight = self.edges(self.t)
+        x, y = self.features[self.t], self.targets[self.t]
+        self.t += 1
+        return Data(
+            x=torch.FloatTensor(x),
+            edge_index=torch.LongTensor(edges),
+            edge_attr=None if weight is None else torch.FloatTensor(weight),
+            y=None if y is None else torch.FloatTensor(y),
+        )
+
+
+class Dynamic(Static):
+    """What a DynamicGraphTemporalSignal has and does."""
+
+    def __init__(self, edge_indices, edge_weights, features, targets):
+        self.edge_indices, self.edge_weights = edge_indices, edge_weights
+        self.features, self.targets = features, targets
+
+    def edges(self, time):
+        return self.edge_indices[time], self.edge_weights[time]
+
+
+@pytest.fixture(params=["stand-in", "package"])
+def signals(request):
+    if request.param == "stand-in":
+        return Static, Dynamic
+    signal = pytest.importorskip(
+        "torch_geometric_temporal.signal",
+        reason="needs torch-geometric-temporal (see examples/benchmarks/temporal.py)",
+    )
+    return signal.StaticGraphTemporalSignal, signal.DynamicGraphTemporalSignal
+
+
+def test_static_signals_have_static_edges(signals):
+    graph = from_signal(signals[0](EDGES, np.array([0.5, 2.0]), VALUES, TARGETS))
+    assert graph.edge_index.tolist() == EDGES.tolist()
+    assert graph.edge_attr.tolist() == [[0.5], [2.0]]
+    assert "edge_time" not in graph
+    assert graph.x.transpose(0, 1).tolist() == np.stack(VALUES).tolist()
+    assert graph.y.t().tolist() == np.stack(TARGETS).tolist()
+    assert graph.mask.all()
+    assert graph.validate()
+
+
+def test_dynamic_signals_have_edges_with_times(signals):
+    edges = [EDGES[:, :1], EDGES, EDGES[:, :0], EDGES[:, 1:]]
+    weights = [np.full(e.shape[1], float(t)) for t, e in enumerate(edges)]
+    graph = from_signal(signals[1](edges, weights, VALUES, TARGETS))
+    assert graph.edge_time.tolist() == [0, 1, 1, 3]
+    assert graph.edge_index.tolist() == [[0, 0, 1, 1], [1, 1, 2, 2]]
+    assert graph.edge_attr.flatten().tolist() == [0, 1, 1, 3]
+
+
+def test_signals_without_weights_or_targets(signals):
+    graph = from_signal(signals[0](EDGES, None, VALUES, [None] * 4))
+    assert graph.edge_attr is None
+    assert graph.y is None
+
+
+def test_windows_of_a_signal_forecast_its_features(signals):
+    graph = from_signal(signals[0](EDGES, None, VALUES, TARGETS))
+    first, second = windows(graph, history=2, horizon=1)
+    assert first.y.squeeze(1).tolist() == VALUES[2].tolist()
+    assert second.y.squeeze(1).tolist() == VALUES[3].tolist()
+
+
+def test_bad_signals():
+    with pytest.raises(ValueError, match="got HeteroData at frame 0"):
+        from_signal([HeteroData()])
+    with pytest.raises(ValueError, match="'node_id' is needed where snapshots differ"):
+        from_signal(Static(EDGES, None, [*VALUES[:3], np.ones((4, 2))], [None] * 4))
+    with pytest.raises(ValueError, match="at least one graph"):
+        from_signal(Static(EDGES, None, [], []))

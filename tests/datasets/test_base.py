@@ -155,7 +155,8 @@ def test_a_base_is_no_dataset(tmp_path):
 
 def test_arguments_that_are_passed_on_are_known():
     names, others = argument_names(NthFarthest)
-    assert names[:3] == ["root", "split", "num_train"]
+    assert names[:3] == ["root", "split", "num_vectors"]
+    assert {"num_train", "num_val", "num_test", "seed"} < {*names}
     assert names[-4:] == ["transform", "pre_transform", "pre_filter", "force_reload"]
     assert not others
     assert "make" not in argument_names(SortOfCLEVROnDisk)[0]

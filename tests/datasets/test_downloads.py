@@ -16,11 +16,11 @@ import pytest
 from pyg_relational.datasets import downloads
 from pyg_relational.datasets.downloads import (
     CHUNK,
+    RawFile,
     check_sha256,
     download,
     fetch_raw,
     gunzip,
-    raw_folder,
     unzip,
 )
 
@@ -379,16 +379,37 @@ def source(tmp_path):
 
 
 def test_folder(tmp_path, monkeypatch):
+    def place(name):
+        return RawFile(name, "", folder="sub").path(str(tmp_path / "root"))
+
     monkeypatch.delenv("PYG_RELATIONAL_DATA", raising=False)
-    own = str(tmp_path / "root" / "raw")
-    assert raw_folder(str(tmp_path / "root"), "a.txt", "sub") == own
+    own = tmp_path / "root" / "raw"
+    assert place("a.txt") == own / "a.txt"
     monkeypatch.setenv("PYG_RELATIONAL_DATA", str(tmp_path / "shared"))
-    assert raw_folder(str(tmp_path / "root"), "a.txt", "sub") == own
+    assert place("a.txt") == own / "a.txt"
     shared = tmp_path / "shared" / "sub"
     shared.mkdir(parents=True)
     (shared / "a.txt").touch()
-    assert raw_folder(str(tmp_path / "root"), "a.txt", "sub") == str(shared)
-    assert raw_folder(str(tmp_path / "root"), "b.txt", "sub") == own
+    assert place("a.txt") == shared / "a.txt"
+    assert place("b.txt") == own / "b.txt"
+
+
+def test_what_is_read_of_a_file_is_stored_compressed(tmp_path):
+    def read(path):
+        if path.read_bytes() != TEXT:
+            raise ValueError("other data")
+        return TEXT.upper()
+
+    path = tmp_path / "raw" / "a.txt.gz"
+    file = RawFile(path.name, source(tmp_path), read=read)
+    file.fetch(path)
+    assert gunzip(path.read_bytes(), path) == TEXT.upper()
+    assert [p.name for p in path.parent.iterdir()] == [path.name]
+    path.unlink()
+    (tmp_path / "source.txt").write_bytes(b"others")
+    with pytest.raises(ValueError, match="other data"):
+        file.fetch(path)
+    assert [*path.parent.iterdir()] == []
 
 
 def test_fetched_file_is_whole(tmp_path):

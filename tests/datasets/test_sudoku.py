@@ -368,8 +368,7 @@ def two_lines(tmp_path, monkeypatch):
     monkeypatch.delenv("PYG_RELATIONAL_DATA", raising=False)
     digest = sudoku_files.hashlib.sha256("\n".join(LINES).encode()).hexdigest()
     monkeypatch.setattr(sudoku_files, "SHA256", digest)
-    sizes = {"train": 1, "val": 1, "test": 0}
-    monkeypatch.setitem(module.DEFAULT_SIZES, 9, sizes)
+    monkeypatch.setitem(module.DEFAULT_SIZES, 9, (1, 1, 0))
     source = tmp_path / "source"
     source.write_text("\n".join(LINES))
     monkeypatch.setattr(Sudoku, "url", source.as_uri())

@@ -255,7 +255,7 @@ def run(
     harness.check_at_least(1, repeats=repeats, threads=threads)
     if device == "cuda" and not torch.cuda.is_available():
         raise UsageError("no CUDA device is available; use --device cpu")
-    options = {"quick": quick, "device": device, "threads": threads}
+    options: dict[str, Any] = {"quick": quick, "device": device, "threads": threads}
     options |= {"repeats": repeats, "seed": seed, "cases": cases}
     with harness.threads(threads):
         measured = _measure(chosen, Runner(device, repeats, seed), quick)

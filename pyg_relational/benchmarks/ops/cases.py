@@ -191,56 +191,22 @@ def all_cases(quick: bool) -> list[Case]:
 def _grid(
     sizes: tuple[int, ...], widths: tuple[int, ...], depths: tuple[int, ...]
 ) -> list[Case]:
-    relation = [
-        Case(
-            f"relation-{size}",
-            "relation",
-            ((1, size),),
-            (64, 64),
-            CURVES["relation"],
-            64,
-            series="relation",
-            limit=5,
-            budget=6,
+    relation, attention = CURVES["relation"], CURVES["attention"]
+    blocks = ("textbook", "edges", "auto", "dense")
+    by_size = [
+        replace(case, series=case.kind, limit=5.0)
+        for n in sizes
+        for case in (
+            Case(f"relation-{n}", "relation", ((1, n),), (64, 64), relation, 64),
+            Case(f"attention-{n}", "attention", ((1, n),), (4, 16), attention, 64),
         )
-        for size in sizes
     ]
-    attention = [
-        Case(
-            f"attention-{size}",
-            "attention",
-            ((1, size),),
-            (4, 16),
-            CURVES["attention"],
-            64,
-            series="attention",
-            limit=5,
-            budget=6,
-        )
-        for size in sizes
-    ]
+    by_size.sort(key=lambda case: case.series, reverse=True)
     by_width = [
-        Case(
-            f"width-{width}",
-            "relation",
-            ((1, 300),),
-            (width, width),
-            CURVES["relation"],
-            width,
-            budget=6,
-        )
-        for width in widths
+        Case(f"width-{w}", "relation", ((1, 300),), (w, w), relation, w) for w in widths
     ]
     by_depth = [
-        Case(
-            f"depth-{depth}",
-            "relation",
-            ((16, 64),),
-            (64,) * (depth + 1),
-            ("textbook", "edges", "auto", "dense"),
-            64,
-            budget=6,
-        )
-        for depth in depths
+        Case(f"depth-{d}", "relation", ((16, 64),), (64,) * (d + 1), blocks, 64)
+        for d in depths
     ]
-    return [*relation, *attention, *by_width, *by_depth]
+    return [replace(case, budget=6.0) for case in (*by_size, *by_width, *by_depth)]

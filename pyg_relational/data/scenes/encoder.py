@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Hashable, Iterable, Iterator, Mapping, Sequence
+from functools import lru_cache
 from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -14,22 +15,17 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Batch, Data
 
-from pyg_relational.data.scenes.columns import (
-    Tables,
-    ordered_pairs,
-    pair_labels,
-    read_tables,
-)
+from pyg_relational.data.scenes.columns import Tables, read_tables
 from pyg_relational.data.scenes.inverse import SceneRecord, invert
 from pyg_relational.data.scenes.scan import (
-    LEVELS,
-    Attribute,
     SceneScan,
     Structure,
-    both_ways,
+    pointers,
     read_structure,
 )
 from pyg_relational.data.scenes.schema import (
+    LEVELS,
+    Attribute,
     SceneOptions,
     read_schema,
     schema_content,
@@ -39,153 +35,8 @@ from pyg_relational.data.scenes.schema import (
 if TYPE_CHECKING:
     import networkx as nx
 
-
-# Scenes in lists short enough to be encoded together.
-
-
 CHUNK = 256  # scenes that are encoded together
 ROWS = 100_000  # nodes and edges beyond which a chunk ends
-
-
-def is_graph(scenes: Any) -> bool:
-    """Tells whether this is one scene."""
-    import networkx as nx
-
-    return isinstance(scenes, nx.Graph)
-
-
-def chunks(scenes: Any) -> Iterator[tuple[int, list[nx.Graph]]]:
-    """Yields lists of scenes and the number of the first of each."""
-    import networkx as nx
-
-    remaining = iter([scenes] if isinstance(scenes, nx.Graph) else scenes)
-    first = 0
-    while True:
-        graphs: list[nx.Graph] = []
-        rows = 0
-        for graph in islice(remaining, CHUNK):
-            if not isinstance(graph, nx.Graph):
-                raise TypeError(
-                    f"scene {first + len(graphs)} must be a networkx graph (got "
-                    f"{type(graph).__name__}); build one from it first"
-                )
-            graphs.append(graph)
-            # `number_of_edges` asks for the degree of each node, which takes longer.
-            rows += sum(len(neighbours) + 1 for _, neighbours in graph.adjacency())
-            if rows > ROWS:
-                break
-        if not graphs:
-            return
-        yield first, graphs
-        first += len(graphs)
-
-
-# The data of each scene, cut from the tables of many.
-
-
-def assemble(
-    structure: Structure,
-    tables: Tables,
-    attributes: Sequence[Attribute],
-    options: SceneOptions,
-    facts: Mapping[str, Any],
-    exact: bool,
-) -> list[Data]:
-    """Returns the data of each scene."""
-    ptrs = {
-        "node": structure.node_ptr,
-        "edge": structure.edge_ptr,
-        "graph": np.arange(len(structure.classes) + 1),
-    }
-    parts: dict[str, list[Any]] = {"x": _cut(tables.features["node"], ptrs["node"])}
-    edges, backward, edge_ptr = both_ways(structure)
-    source = np.where(backward, structure.target[edges], structure.source[edges])
-    target = np.where(backward, structure.source[edges], structure.target[edges])
-    relation = np.zeros(len(edges), dtype=np.int64)
-    if tables.edge_type is not None:
-        relation = tables.edge_type[edges]
-    if options.relations != "labels":
-        parts["edge_index"] = _cut(np.stack([source, target]), edge_ptr, dim=1)
-        if tables.features["edge"].shape[1]:
-            parts["edge_attr"] = _cut(tables.features["edge"][edges], edge_ptr)
-        if tables.edge_type is not None:
-            parts["edge_type"] = _cut(relation, edge_ptr)
-        parts["edge_reversed"] = _cut(backward, edge_ptr)
-    if tables.features["graph"].shape[1]:
-        parts["u"] = _cut(tables.features["graph"], ptrs["graph"])
-    if tables.targets is not None:
-        level = next(a.level for a in attributes if a.role == "target")
-        aligned = level == "edge" and options.relations != "labels"
-        rows = tables.targets[edges] if aligned else tables.targets
-        parts["y"] = _cut(rows, edge_ptr if aligned else ptrs[level])
-    if options.relations != "edges":
-        classes = len(options.relation_names(attributes))
-        labels = _labels(
-            structure,
-            (source, target, relation),
-            edge_ptr,
-            classes if facts["parallel_edges"] else None,
-            facts["self_loops"],
-        )
-        parts["edge_label_index"], parts["edge_label"] = labels
-    if exact:
-        for level in LEVELS:
-            parts[f"exact_{level}"] = _cut(tables.exact[level], ptrs[level])
-    if exact:
-        numbers = range(len(structure.classes))
-        parts["scene"] = [_record(structure, tables, number) for number in numbers]
-    return [_data(parts, row) for row in zip(*parts.values(), strict=True)]
-
-
-def _data(names: Iterable[str], values: Iterable[Any]) -> Data:
-    data = Data()
-    # Where attributes of `data` end, and a third of the time of setting them.
-    data._store._mapping.update(zip(names, values, strict=True))
-    return data
-
-
-def _cut(rows: NDArray[Any], ptr: NDArray[np.int64], dim: int = 0) -> list[Tensor]:
-    """Returns the rows of each scene, each in memory of its own."""
-    ends = zip(ptr.tolist(), ptr[1:].tolist(), strict=False)
-    if dim == 1:
-        return [torch.from_numpy(rows[:, a:b].copy()) for a, b in ends]
-    return [torch.from_numpy(rows[a:b].copy()) for a, b in ends]
-
-
-def _labels(
-    structure: Structure,
-    edges: tuple[NDArray[np.int64], NDArray[np.int64], NDArray[np.int64]],
-    edge_ptr: NDArray[np.int64],
-    classes: int | None,
-    self_pairs: bool,
-) -> tuple[list[Tensor], list[Tensor]]:
-    pairs, labels = [], []
-    for number, size in enumerate(np.diff(structure.node_ptr).tolist()):
-        part = slice(edge_ptr[number], edge_ptr[number + 1])
-        ends, places = ordered_pairs(size, self_pairs)
-        pairs.append(ends.clone())
-        source, target, relation = (values[part] for values in edges)
-        labels.append(pair_labels(size, source, target, relation, places, classes))
-    return pairs, labels
-
-
-def _record(structure: Structure, tables: Tables, number: int) -> SceneRecord:
-    name = structure.classes[number]
-    keys: list[Hashable] | None = structure.node_keys[number]
-    assert keys is not None
-    if keys == list(range(len(keys))) and set(map(type, keys)) <= {int}:
-        keys = None
-    edge_keys = None
-    if name.startswith("Multi"):
-        assert structure.edge_keys is not None
-        start, end = structure.edge_ptr[number : number + 2]
-        edge_keys = structure.edge_keys[start:end]
-    missing = {
-        level: {attribute: list(rows) for attribute, rows in found.items()}
-        for level, found in tables.missing.get(number, {}).items()
-    }
-    objects = tables.objects.get(number, {})
-    return SceneRecord(name, keys, edge_keys, missing, objects)
 
 
 class SceneEncoder:
@@ -295,13 +146,13 @@ class SceneEncoder:
             TypeError: If a scene is no NetworkX graph.
         """
         scan = self.new_scan()
-        for first, graphs in chunks(scenes):
+        for first, graphs in _chunks(scenes):
             scan.add(read_structure(graphs), first)
         return self.fit_scan(scan)
 
     def new_scan(self) -> SceneScan:
         r"""Returns a scan for this encoder, to look at parts of the scenes apart."""
-        return SceneScan(self.options.max_categories, self.options.categories())
+        return SceneScan(self.options)
 
     def fit_scan(self, scan: SceneScan) -> SceneEncoder:
         r"""Learns what :meth:`fit` does from a scan that has seen the scenes.
@@ -311,11 +162,7 @@ class SceneEncoder:
         """
         if scan.rows["graph"] == 0:
             raise ValueError("'scenes' must hold a scene to fit (got none)")
-        self._attributes = scan.attributes(
-            self.options.wanted_kinds(), self.options.roles(), self.options.rules()
-        )
-        self._facts = scan.facts()
-        self.options.check_attributes(self._attributes)
+        self._attributes, self._facts = scan.attributes(), scan.facts()
         return self
 
     def transform(self, scenes: nx.Graph | Iterable[nx.Graph]) -> Data | list[Data]:
@@ -330,8 +177,10 @@ class SceneEncoder:
                 node or edge, and attribute.
             TypeError: If a scene is no NetworkX graph.
         """
+        import networkx as nx
+
         found = list(self.stream(scenes))
-        return found[0] if is_graph(scenes) else found
+        return found[0] if isinstance(scenes, nx.Graph) else found
 
     def stream(self, scenes: nx.Graph | Iterable[nx.Graph]) -> Iterator[Data]:
         r"""Yields the data of one scene after the other in bounded memory.
@@ -339,8 +188,13 @@ class SceneEncoder:
         Args:
             scenes (networkx.Graph or iterable of them): Scenes.
         """
-        for first, graphs in chunks(scenes):
-            yield from self._encode(graphs, first)
+        edge_type = self.options.edge_type
+        for first, graphs in _chunks(scenes):
+            structure = read_structure(graphs)
+            tables = read_tables(
+                structure, self.attributes, edge_type, self.exact, first
+            )
+            yield from self._assemble(structure, tables)
 
     def fit_transform(self, scenes: Sequence[nx.Graph]) -> list[Data]:
         r"""Fits scenes and returns their data.
@@ -450,11 +304,157 @@ class SceneEncoder:
         sizes = ", ".join(f"{key}={len(names[key])}" for key in ("x", "edge_attr", "u"))
         return f"{self.__class__.__name__}({sizes})"
 
-    def _encode(self, graphs: list[nx.Graph], first: int) -> list[Data]:
-        structure = read_structure(graphs)
-        tables = read_tables(
-            structure, self.attributes, self.options.edge_type, self.exact, first
-        )
-        return assemble(
-            structure, tables, self.attributes, self.options, self._facts, self.exact
-        )
+    def _assemble(self, structure: Structure, tables: Tables) -> list[Data]:
+        """Returns the data of each scene, cut from the tables of all."""
+        options, ptr = self.options, structure.ptr
+        parts: dict[str, list[Any]] = {"x": _cut(tables.features["node"], ptr["node"])}
+        edges, backward, edge_ptr = _both_ways(structure)
+        source = np.where(backward, structure.target[edges], structure.source[edges])
+        target = np.where(backward, structure.source[edges], structure.target[edges])
+        relation = np.zeros(len(edges), dtype=np.int64)
+        if tables.edge_type is not None:
+            relation = tables.edge_type[edges]
+        if options.relations != "labels":
+            parts["edge_index"] = _cut(np.stack([source, target]), edge_ptr, dim=1)
+            if tables.features["edge"].shape[1]:
+                parts["edge_attr"] = _cut(tables.features["edge"][edges], edge_ptr)
+            if tables.edge_type is not None:
+                parts["edge_type"] = _cut(relation, edge_ptr)
+            parts["edge_reversed"] = _cut(backward, edge_ptr)
+        if tables.features["graph"].shape[1]:
+            parts["u"] = _cut(tables.features["graph"], ptr["graph"])
+        if tables.targets is not None:
+            level = next(a.level for a in self.attributes if a.role == "target")
+            if level == "edge" and options.relations != "labels":
+                parts["y"] = _cut(tables.targets[edges], edge_ptr)
+            else:
+                parts["y"] = _cut(tables.targets, ptr[level])
+        if options.relations != "edges":
+            multiple = self._facts["parallel_edges"]
+            classes = len(options.relation_names(self.attributes)) if multiple else None
+            parts["edge_label_index"], parts["edge_label"] = _pair_labels(
+                np.diff(ptr["node"]).tolist(),
+                [_arrays(values, edge_ptr) for values in (source, target, relation)],
+                classes,
+                self._facts["self_loops"],
+            )
+        if self.exact:
+            for level in LEVELS:
+                parts[f"exact_{level}"] = _cut(tables.exact[level], ptr[level])
+            numbers = range(len(structure.classes))
+            parts["scene"] = [_record(structure, tables, number) for number in numbers]
+        return [_data(parts, row) for row in zip(*parts.values(), strict=True)]
+
+
+def _chunks(scenes: Any) -> Iterator[tuple[int, list[nx.Graph]]]:
+    """Yields lists of scenes and the number of the first of each."""
+    import networkx as nx
+
+    remaining = iter([scenes] if isinstance(scenes, nx.Graph) else scenes)
+    first = 0
+    while True:
+        graphs: list[nx.Graph] = []
+        rows = 0
+        for graph in islice(remaining, CHUNK):
+            if not isinstance(graph, nx.Graph):
+                raise TypeError(
+                    f"scene {first + len(graphs)} must be a networkx graph (got "
+                    f"{type(graph).__name__}); build one from it first"
+                )
+            graphs.append(graph)
+            # `number_of_edges` asks for the degree of each node, which takes longer.
+            rows += sum(len(neighbours) + 1 for _, neighbours in graph.adjacency())
+            if rows > ROWS:
+                break
+        if not graphs:
+            return
+        yield first, graphs
+        first += len(graphs)
+
+
+def _both_ways(
+    structure: Structure,
+) -> tuple[NDArray[np.int64], NDArray[np.bool_], NDArray[np.int64]]:
+    """Returns the edges with those of undirected scenes a second time, reversed, after
+    the original ones of their scene; a self-loop has only one direction."""
+    rows = np.arange(len(structure.source))
+    undirected, scene = structure.undirected, structure.edge_scene
+    if not undirected.any():
+        return rows, np.zeros(len(rows), dtype=bool), structure.ptr["edge"]
+    again = rows[undirected[scene] & (structure.source != structure.target)]
+    both = np.concatenate([rows, again])
+    order = np.argsort(scene[both], kind="stable")
+    ptr = pointers(np.bincount(scene[both], minlength=len(undirected)))
+    return both[order], order >= len(rows), ptr
+
+
+def _arrays(
+    rows: NDArray[Any], ptr: NDArray[np.int64], dim: int = 0
+) -> list[NDArray[Any]]:
+    """Returns the rows of each scene."""
+    ends = zip(ptr.tolist(), ptr[1:].tolist(), strict=False)
+    return [rows[:, a:b] if dim else rows[a:b] for a, b in ends]
+
+
+def _cut(rows: NDArray[Any], ptr: NDArray[np.int64], dim: int = 0) -> list[Tensor]:
+    """Returns the rows of each scene, each in memory of its own."""
+    return [torch.from_numpy(part.copy()) for part in _arrays(rows, ptr, dim)]
+
+
+def _pair_labels(
+    sizes: list[int],
+    edges: list[list[NDArray[np.int64]]],
+    classes: int | None,
+    self_pairs: bool,
+) -> tuple[list[Tensor], list[Tensor]]:
+    """Returns all ordered pairs of each scene, `[2, P]`, and of each pair its relation,
+    `[P]`, 0 for none; or with several relations of a pair whether it has each of them,
+    `[P, R]`."""
+    pairs, labels = [], []
+    for size, source, target, relation in zip(sizes, *edges, strict=True):
+        ends, places = _ordered_pairs(size, self_pairs)
+        pairs.append(ends.clone())
+        place = source * size + target
+        if classes is None:
+            table = np.zeros(size * size, dtype=np.int64)
+            table[place] = relation + 1
+        else:
+            table = np.zeros((size * size, classes), dtype=np.float32)
+            table[place, relation] = 1
+        labels.append(torch.from_numpy(table[places]))
+    return pairs, labels
+
+
+@lru_cache(maxsize=64)
+def _ordered_pairs(nodes: int, self_pairs: bool) -> tuple[Tensor, NDArray[np.int64]]:
+    """Returns all ordered pairs, `[2, P]`, and their places in a matrix, `[P]`."""
+    pairs = np.indices((nodes, nodes)).reshape(2, -1)
+    if not self_pairs:
+        pairs = pairs[:, pairs[0] != pairs[1]]
+    return torch.from_numpy(np.ascontiguousarray(pairs)), pairs[0] * nodes + pairs[1]
+
+
+def _record(structure: Structure, tables: Tables, number: int) -> SceneRecord:
+    name = structure.classes[number]
+    keys: list[Hashable] | None = structure.node_keys[number]
+    assert keys is not None
+    if keys == list(range(len(keys))) and set(map(type, keys)) <= {int}:
+        keys = None
+    edge_keys = None
+    if name.startswith("Multi"):
+        assert structure.edge_keys is not None
+        start, end = structure.ptr["edge"][number : number + 2]
+        edge_keys = structure.edge_keys[start:end]
+    missing = {
+        level: {attribute: list(rows) for attribute, rows in found.items()}
+        for level, found in tables.missing.get(number, {}).items()
+    }
+    objects = tables.objects.get(number, {})
+    return SceneRecord(name, keys, edge_keys, missing, objects)
+
+
+def _data(names: Iterable[str], values: Iterable[Any]) -> Data:
+    data = Data()
+    # Where attributes of `data` end, and a third of the time of setting them.
+    data._store._mapping.update(zip(names, values, strict=True))
+    return data

@@ -11,18 +11,11 @@ from numpy.typing import NDArray
 from torch import Tensor
 from torch_geometric.data import Data
 
-from pyg_relational.data.scenes.scan import MISSING, Attribute, rebuild
-from pyg_relational.data.scenes.schema import SceneOptions
+from pyg_relational.data.scenes.scan import MISSING, Rows
+from pyg_relational.data.scenes.schema import Attribute, SceneOptions, rebuild
 
 if TYPE_CHECKING:
     import networkx as nx
-
-
-# What of a scene is no number, and the scene made again from it and its tables.
-
-
-Rows = dict[Hashable, list[int]]
-Objects = dict[Hashable, dict[int, Any]]
 
 
 class SceneRecord:
@@ -43,8 +36,8 @@ class SceneRecord:
         graph_class: str,
         node_keys: list[Hashable] | None,
         edge_keys: list[Hashable] | None,
-        missing: dict[str, Rows],
-        objects: dict[str, Objects],
+        missing: dict[str, dict[Hashable, list[int]]],
+        objects: dict[str, dict[Hashable, dict[int, Any]]],
     ) -> None:
         self.graph_class = graph_class
         self.node_keys = node_keys
@@ -60,7 +53,38 @@ class SceneRecord:
 torch.serialization.add_safe_globals([SceneRecord])
 
 
-def restore_exact(data: Data, attributes: Sequence[Attribute]) -> nx.Graph:
+def invert(
+    data: Data,
+    attributes: Sequence[Attribute],
+    facts: Mapping[str, Any],
+    options: SceneOptions,
+) -> nx.Graph:
+    """Returns the scene, or without exact values what its features tell: numbers as
+    exact as float32, no node keys, no texts."""
+    if "scene" in data:
+        return _restored(data, attributes)
+    nodes = _from_features("node", data.x, data.num_nodes or 0, attributes)
+    if data.edge_index is not None:
+        first = ~data.edge_reversed
+        ends, size = data.edge_index[:, first], data.edge_index.size(1)
+        every = _from_features("edge", data.edge_attr, size, attributes)
+        edges = [row for row, kept in zip(every, first.tolist(), strict=True) if kept]
+    else:
+        label = data.edge_label
+        related = label.bool().any(1) if label.dim() == 2 else label > 0
+        ends = data.edge_label_index[:, related]
+        edges = [{} for _ in range(ends.size(1))]
+    (of_graph,) = _from_features("graph", data.get("u"), 1, attributes)
+    graph = _empty(data, facts["graph_classes"], options)
+    graph.graph.update(of_graph)
+    graph.add_nodes_from(enumerate(nodes))
+    for a, b, row in zip(*ends.tolist(), edges, strict=True):
+        key = graph.add_edge(a, b)
+        (graph[a][b] if key is None else graph[a][b][key]).update(row)
+    return graph
+
+
+def _restored(data: Data, attributes: Sequence[Attribute]) -> nx.Graph:
     """Returns the scene that a record and exact tables hold."""
     import networkx as nx
 
@@ -72,7 +96,7 @@ def restore_exact(data: Data, attributes: Sequence[Attribute]) -> nx.Graph:
     ends = tables["edge"][:, :2].tolist()
     tables["edge"] = tables["edge"][:, 2:]
     rows = {
-        level: _rows(level, table, record, attributes)
+        level: _from_table(level, table, record, attributes)
         for level, table in tables.items()
     }
     keys = record.node_keys
@@ -95,35 +119,14 @@ def restore_exact(data: Data, attributes: Sequence[Attribute]) -> nx.Graph:
     return graph
 
 
-def exact_values(attribute: Attribute, bits: NDArray[np.int64]) -> list[Any]:
-    """Returns the values that rows of an exact table hold."""
-    if attribute.kind == "category":
-        # The slot of unseen categories has no value; the record holds it.
-        known = [*attribute.categories, None]
-        return [known[code] for code in bits[:, 0].tolist()]
-    parts = [
-        _leaf(leaf, bits[:, number]) for number, leaf in enumerate(attribute.leaves)
-    ]
-    if attribute.kind != "vector":
-        return parts[0]
-    template = attribute.template or "float"
-    return [rebuild(template, list(row)) for row in zip(*parts, strict=True)]
-
-
-def _leaf(leaf: str, bits: NDArray[np.int64]) -> list[Any]:
-    if leaf == "float":
-        return np.ascontiguousarray(bits).view(np.float64).tolist()
-    return bits.astype(bool).tolist() if leaf == "bool" else bits.tolist()
-
-
-def _rows(
+def _from_table(
     level: str,
     table: NDArray[np.int64],
     record: SceneRecord,
     attributes: Sequence[Attribute],
-) -> list[dict[Hashable, Any]]:
+) -> Rows:
     """Returns the attributes of each node, edge or graph."""
-    out: list[dict[Hashable, Any]] = [{} for _ in range(len(table))]
+    out: Rows = [{} for _ in range(len(table))]
     missing = record.missing.get(level, {})
     objects = record.objects.get(level, {})
     start = 0
@@ -131,7 +134,7 @@ def _rows(
         name, width = attribute.name, len(attribute.leaves)
         values = [MISSING] * len(table)
         if width:
-            values = exact_values(attribute, table[:, start : start + width])
+            values = _exact_values(attribute, table[:, start : start + width])
             start += width
         for row in missing.get(name, ()):
             values[row] = MISSING
@@ -143,49 +146,52 @@ def _rows(
     return out
 
 
-def restore_features(
-    data: Data,
-    columns: dict[str, NDArray[np.float64]],
-    attributes: Sequence[Attribute],
-    graph_class: str,
-    edges: list[tuple[int, int]],
-) -> nx.Graph:
-    """Returns what the features tell of a scene: numbers as exact as float32, no node
-    keys, no texts."""
-    import networkx as nx
+def _exact_values(attribute: Attribute, bits: NDArray[np.int64]) -> list[Any]:
+    """Returns the values that rows of an exact table hold."""
+    if attribute.kind == "category":
+        # The slot of unseen categories has no value; the record holds it.
+        known = [*attribute.categories, None]
+        return [known[code] for code in bits[:, 0].tolist()]
+    parts = []
+    for leaf, numbers in zip(attribute.leaves, bits.T, strict=True):
+        if leaf == "float":
+            numbers = np.ascontiguousarray(numbers).view(np.float64)
+        parts.append((numbers.astype(bool) if leaf == "bool" else numbers).tolist())
+    if attribute.kind != "vector":
+        return parts[0]
+    template = attribute.template or "float"
+    return [rebuild(template, iter(row)) for row in zip(*parts, strict=True)]
 
-    rows: dict[str, list[dict[Hashable, Any]]] = {
-        level: [{} for _ in range(len(table))] for level, table in columns.items()
-    }
-    starts = dict.fromkeys(columns, 0)
+
+def _from_features(
+    level: str,
+    table: Tensor | None,
+    size: int,
+    attributes: Sequence[Attribute],
+) -> Rows:
+    """Returns what the columns of a level tell of each row."""
+    values = np.zeros((size, 0))
+    if table is not None:
+        values = table.detach().cpu().double().numpy()
+    out: Rows = [{} for _ in values]
+    start = 0
     for attribute in attributes:
-        if attribute.role != "feature" or attribute.level not in columns:
+        if attribute.role != "feature" or attribute.level != level:
             continue
-        start = starts[attribute.level]
         width = len(attribute.columns)
-        part = columns[attribute.level][:, start : start + width]
-        starts[attribute.level] += width
-        known = part[:, -1] > 0.5 if attribute.mask else np.ones(len(part), bool)
+        part = values[:, start : start + width]
+        start += width
         if width == 0:
             continue
-        values = _from_features(attribute, part[:, : len(attribute.numbers)])
-        found = zip(rows[attribute.level], values, known.tolist(), strict=True)
-        for row, value, there in found:
+        known = part[:, -1] > 0.5 if attribute.mask else np.ones(len(part), bool)
+        found = _rounded_values(attribute, part[:, : len(attribute.numbers)])
+        for row, value, there in zip(out, found, known.tolist(), strict=True):
             if there and value is not MISSING:
                 row[attribute.name] = value
-    graph = getattr(nx, graph_class)()
-    if rows.get("graph"):
-        graph.graph.update(rows["graph"][0])
-    nodes = rows.get("node") or [{} for _ in range(data.num_nodes or 0)]
-    graph.add_nodes_from(enumerate(nodes))
-    values = rows.get("edge") or [{} for _ in edges]
-    for (a, b), row in zip(edges, values, strict=True):
-        key = graph.add_edge(a, b)
-        (graph[a][b] if key is None else graph[a][b][key]).update(row)
-    return graph
+    return out
 
 
-def _from_features(attribute: Attribute, part: NDArray[np.float64]) -> list[Any]:
+def _rounded_values(attribute: Attribute, part: NDArray[np.float64]) -> list[Any]:
     if attribute.kind == "category":
         known = [*attribute.categories, MISSING]
         codes = part.argmax(1) if attribute.one_hot else part[:, 0].round().astype(int)
@@ -194,61 +200,30 @@ def _from_features(attribute: Attribute, part: NDArray[np.float64]) -> list[Any]
         return [known[code] for code in codes.tolist()]
     if attribute.mean:
         part = part * attribute.std + attribute.mean
-    template = attribute.template or "float"
-    leaves = ["bool"] if attribute.kind == "boolean" else attribute.leaves
     rows = [
-        [_rounded(leaf, value) for leaf, value in zip(leaves, row, strict=True)]
+        [
+            value
+            if leaf == "float"
+            else value > 0.5
+            if leaf == "bool"
+            else round(value)
+            for leaf, value in zip(attribute.leaves, row, strict=True)
+        ]
         for row in part.tolist()
     ]
     if attribute.kind == "vector":
-        return [rebuild(template, row) for row in rows]
+        return [rebuild(attribute.template or "float", iter(row)) for row in rows]
     return [row[0] for row in rows]
 
 
-def _rounded(leaf: str, value: float) -> Any:
-    if leaf == "float":
-        return value
-    return value > 0.5 if leaf == "bool" else round(value)
+def _empty(data: Data, names: Sequence[str], options: SceneOptions) -> nx.Graph:
+    """Returns a graph of the class of the fitted scenes, with several what fits
+    best."""
+    import networkx as nx
 
-
-def to_rows(value: Tensor | None, size: int) -> NDArray[np.float64]:
-    """Returns features as rows, without columns where there are none."""
-    if value is None:
-        return np.zeros((size, 0))
-    return value.detach().cpu().double().numpy()
-
-
-def invert(
-    data: Data,
-    attributes: Sequence[Attribute],
-    facts: Mapping[str, Any],
-    options: SceneOptions,
-) -> nx.Graph:
-    """Returns the scene, or without exact values what its features tell."""
-    if "scene" in data:
-        return restore_exact(data, attributes)
-    columns = {"node": to_rows(data.x, data.num_nodes or 0)}
-    columns["graph"] = to_rows(data.get("u"), 1)
-    edges: list[tuple[int, int]]
-    if data.edge_index is not None:
-        first = ~data.edge_reversed
-        edges = [(a, b) for a, b in data.edge_index[:, first].t().tolist()]
-        rows = to_rows(data.edge_attr, data.edge_index.size(1))
-        columns["edge"] = rows[first.cpu().numpy()]
-    else:
-        label = data.edge_label
-        related = label.bool().any(1) if label.dim() == 2 else label > 0
-        edges = [(a, b) for a, b in data.edge_label_index[:, related].t().tolist()]
-    name = _graph_class(data, facts, options)
-    return restore_features(data, columns, attributes, name, edges)
-
-
-def _graph_class(data: Data, facts: Mapping[str, Any], options: SceneOptions) -> str:
-    """Returns the class of the fitted scenes, or with several what fits best."""
-    names = facts["graph_classes"]
-    if len(names) == 1:
-        return str(names[0])
-    multi = "Multi" if any(name.startswith("Multi") for name in names) else ""
-    if options.relations != "labels" and bool(data.edge_reversed.any()):
-        return f"{multi}Graph"
-    return f"{multi}DiGraph"
+    name = names[0]
+    if len(names) > 1:
+        multi = "Multi" if any(name.startswith("Multi") for name in names) else ""
+        both = options.relations != "labels" and bool(data.edge_reversed.any())
+        name = f"{multi}Graph" if both else f"{multi}DiGraph"
+    return getattr(nx, name)()

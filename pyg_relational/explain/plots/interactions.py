@@ -16,10 +16,11 @@ from pyg_relational.explain.plots.parts import (
     each,
     finite,
     legend_below,
+    place_names,
     save,
     short,
+    show_plane,
 )
-from pyg_relational.explain.plots.scenes import place_names
 
 # Right, missed and wrong pairs differ in dashes and lightness, not only in colour.
 LOOKS: dict[str, dict[str, Any]] = {
@@ -63,11 +64,9 @@ def plot_interactions(
             (default: :obj:`None`)
         threshold (float): The probability from which a pair is inferred to interact.
             (default: :obj:`0.5`)
-        title (str, optional): Title of the picture. (default: :obj:`None`)
         ax (matplotlib.axes.Axes, optional): Where to draw what is inferred, without
             :obj:`truth`. (default: a new figure, outside pyplot)
-        path (str or Path, optional): PNG or SVG file, written whole or not at all.
-            (default: :obj:`None`)
+        title, path (optional): As in :func:`plot_attention`.
 
     Returns:
         matplotlib.axes.Axes: The inferred interactions; the true ones are
@@ -88,13 +87,22 @@ def plot_interactions(
                 f"{list(probability.shape)} (got {list(truth.shape)})"
             )
         real = _pairs("truth", truth, n, edge_index) > 0
-    place = _circle(n) if positions is None else finite(positions, "positions")
+    if positions is None:
+        angle = math.pi / 2 - 2 * math.pi * torch.arange(n, dtype=torch.double) / n
+        place = torch.stack([angle.cos(), angle.sin()], dim=1)
+    else:
+        place = finite(positions, "positions")
     labels = [short(x) for x in each(names, n, "names", "one an entity", range(n))]
     if ax is not None and real is not None:
         raise ValueError(
             "'ax' holds one panel, 'truth' needs another; leave out one of them"
         )
-    panels = [ax] if ax is not None else _panels(1 if real is None else 2)
+    if ax is not None:
+        panels = [ax]
+    else:
+        count = 1 if real is None else 2
+        figure = Figure(figsize=(4.6 * count, 5.0), layout="constrained")
+        panels = list(figure.subplots(1, count, squeeze=False).flat)
     drawn = _verdicts(inferred, real, threshold)
     if real is not None:
         edges = dict.fromkeys(_listed(real.nonzero()), ("interaction", 1.0))
@@ -197,16 +205,6 @@ def _listed(pairs: Tensor) -> list[tuple[int, int]]:
     return [(int(i), int(j)) for i, j in pairs]
 
 
-def _panels(count: int) -> list[Axes]:
-    figure = Figure(figsize=(4.6 * count, 5.0), layout="constrained")
-    return list(figure.subplots(1, count, squeeze=False).flat)
-
-
-def _circle(n: int) -> Tensor:
-    angle = math.pi / 2 - 2 * math.pi * torch.arange(n, dtype=torch.double) / n
-    return torch.stack([angle.cos(), angle.sin()], dim=1)
-
-
 def _draw(
     ax: Axes,
     place: Tensor,
@@ -214,16 +212,8 @@ def _draw(
     names: list[str],
     title: str,
 ) -> None:
-    centre = (place.amin(0) + place.amax(0)) / 2
-    half = 0.62 * (float((place.amax(0) - place.amin(0)).max()) or 1.0)
-    ax.set(
-        aspect="equal",
-        xlim=(float(centre[0]) - half, float(centre[0]) + half),
-        ylim=(float(centre[1]) - half, float(centre[1]) + half),
-        xticks=[],
-        yticks=[],
-        title=title,
-    )
+    show_plane(ax, place)
+    ax.set_title(title)
     for (i, j), (kind, strength) in edges.items():
         ends = place[[i, j]].T.tolist()
         width = THINNEST + (WIDEST - THINNEST) * strength

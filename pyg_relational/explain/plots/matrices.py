@@ -1,4 +1,5 @@
-"""Pictures of what objects are to each other: heat maps of pairs, and scenes."""
+"""Pictures of what objects are to each other: attention as heat maps, and what a
+sentence is to a sentence, an image to an image."""
 
 import math
 import textwrap
@@ -23,212 +24,18 @@ from pyg_relational.explain.plots.parts import (
     each,
     finite,
     heads,
-    plot_probabilities,
     save,
     short,
     top_pairs,
 )
-from pyg_relational.explain.plots.scenes import plot_scene
-
-# Larger images are scaled down before they are drawn.
-SIDE = 600
-
-
-def plot_image_pair(
-    images: Sequence[str | Path | Tensor],
-    probabilities: Mapping[str, float],
-    *,
-    data: Data | None = None,
-    title: str | None = None,
-    path: str | Path | None = None,
-) -> Figure:
-    r"""Draws two images side by side, and the probabilities of their relation.
-
-    Args:
-        images (list): Two files, or two images :math:`(3, H, W)`, bytes.
-        probabilities (dict): The probability of each relation.
-        data (torch_geometric.data.Data, optional): What a model was given; if it has
-            :obj:`seen` :math:`(2, h, w)`, the images as the model saw them are drawn
-            in the corners. (default: :obj:`None`)
-        title (str, optional): Title of the picture. (default: the most probable
-            relation)
-        path (str or Path, optional): PNG or SVG file, written whole or not at all.
-            (default: :obj:`None`)
-
-    Returns:
-        matplotlib.figure.Figure: The picture.
-
-    Raises:
-        OSError: If a file cannot be read, or :obj:`path` cannot be written.
-        ValueError: If there are not two images, one cannot be read, or probabilities
-            are none.
-    """
-    check_path(path)
-    if isinstance(images, str) or len(images) != 2:
-        raise ValueError(f"'images' must be two files or tensors (got {images!r})")
-    figure = Figure(figsize=(8.0, 3.2), layout="constrained")
-    axes: Any = figure.subplots(1, 3, width_ratios=[1, 1, 1.3])
-    seen = None if data is None else data.get("seen")
-    for place, (ax, image) in enumerate(zip(axes, images, strict=False)):
-        pixels = image if isinstance(image, Tensor) else read_image(image)
-        ax.imshow(_drawn(pixels))
-        name = f": {short(Path(image).name)}" if not isinstance(image, Tensor) else ""
-        ax.set_title(f"{('first', 'second')[place]}{name}", fontsize=FONT)
-        ax.set_axis_off()
-        if seen is not None:
-            _draw_seen(ax, seen[place])
-    plot_probabilities(probabilities, axes[2])
-    best = max(probabilities, key=lambda answer: probabilities[answer])
-    figure.suptitle(title or f"second to first: {best}")
-    save(axes[2], path)
-    return figure
-
-
-def _drawn(pixels: Tensor) -> np.ndarray:
-    """Pixels `[3, H, W]` as they are drawn, `[h, w, 3]` from 0 to 1."""
-    longest = max(pixels.shape[1:])
-    if longest > SIDE:
-        size = [max(1, round(side * SIDE / longest)) for side in pixels.shape[1:]]
-        pixels = resized(pixels[None], (size[0], size[1]))[0]
-    if pixels.dtype == torch.uint8:
-        pixels = pixels.float() / 255
-    # [3, h, w] -> [h, w, 3]
-    return pixels.clamp(0, 1).permute(1, 2, 0).numpy()
-
-
-def _draw_seen(ax: Axes, seen: Tensor) -> None:
-    inset = ax.inset_axes((0.68, 0.0, 0.32, 0.32))
-    inset.imshow(seen.numpy(), cmap="gray")
-    inset.set_xticks([])
-    inset.set_yticks([])
-    inset.set_xlabel("as compared", fontsize=FONT - 2)
-
-
-# Pictures of the relation of two sentences.
-
-
-NAMES = ("premise", "hypothesis")
-# Tokens of a sentence that are drawn; more are not legible.
-MOST = 40
-CELL = 0.34  # inches
-
-
-def plot_sentence_pair(
-    sentences: Sequence[str],
-    probabilities: Mapping[str, float],
-    *,
-    data: Data | None = None,
-    attention: tuple[Tensor, Tensor] | None = None,
-    title: str | None = None,
-    path: str | Path | None = None,
-) -> Figure:
-    r"""Draws the probabilities of the relation of two sentences and, for a model that
-    attends across them, its weights as heat maps: a row a token, a column a token of
-    the other sentence that it attends to, the mean over heads.
-
-    Args:
-        sentences (list of str): Premise and hypothesis.
-        probabilities (dict): The probability of each relation.
-        data (torch_geometric.data.Data, optional): What a model was given; needed with
-            :obj:`attention`: :obj:`tokens`, a list of names for each sentence, and the
-            sentence :obj:`side` of each row :math:`(N)`, in the order of the names.
-            (default: :obj:`None`)
-        attention (tuple, optional): What the model returns: pairs of rows
-            :math:`(2, E)`, from source to target, and their weights :math:`(E)` or
-            :math:`(E, K)`. (default: :obj:`None`)
-        title (str, optional): Title of the picture. (default: the most probable
-            relation)
-        path (str or Path, optional): PNG or SVG file, written whole or not at all.
-            (default: :obj:`None`)
-
-    Returns:
-        matplotlib.figure.Figure: The picture: bars, then the heat maps of the tokens
-        of the hypothesis and of those of the premise.
-
-    Raises:
-        OSError: If :obj:`path` cannot be written.
-        ValueError: If there are not two sentences, probabilities are none, or tokens
-            and weights do not fit each other.
-    """
-    check_path(path)
-    if isinstance(sentences, str) or len(sentences) != 2:
-        raise ValueError(
-            f"'sentences' must be premise and hypothesis (got {sentences!r:.80})"
-        )
-    if attention is None:
-        figure = Figure(figsize=(7.0, 2.6), layout="constrained")
-        bars = figure.subplots()
-    else:
-        matrices, names = _matrices(data, attention)
-        sizes = [min(len(side), MOST) for side in names]
-        size = (5.5 + CELL * sum(sizes), 2.2 + max(1.6, CELL * max(sizes)))
-        figure = Figure(figsize=size, layout="constrained")
-        ratios = [2.2 / CELL, *(max(side, 5) for side in sizes)]
-        axes: Any = figure.subplots(1, 3, width_ratios=ratios)
-        bars = axes[0]
-        largest = max(float(matrix.max()) for matrix in matrices) or 1.0
-        # The hypothesis first: it is what the premise has to bear out.
-        for ax, target in zip(axes[1:], (1, 0), strict=True):
-            image = _heat_map(ax, matrices[target], names, target, largest)
-        figure.colorbar(image, ax=axes[1:], label="attention weight, mean of heads")
-    plot_probabilities(probabilities, bars)
-    best = max(probabilities, key=lambda answer: probabilities[answer])
-    lines = [
-        textwrap.shorten(f"{name}: {sentence}", 110)
-        for name, sentence in zip(NAMES, sentences, strict=True)
-    ]
-    heading = "\n".join([title or f"hypothesis to premise: {best}", *lines])
-    figure.suptitle(heading, fontsize=FONT + 1, parse_math=False)
-    save(bars, path)
-    return figure
-
-
-def _matrices(
-    data: Data | None, attention: tuple[Tensor, Tensor]
-) -> tuple[list[Tensor], list[list[str]]]:
-    """For the tokens of each sentence, their weights of those of the other one."""
-    if data is None or "tokens" not in data or "side" not in data:
-        raise ValueError(
-            "'data' must hold 'tokens' and 'side' with 'attention' (got "
-            f"{'no data' if data is None else sorted(data.keys())})"
-        )
-    names = [list(side) for side in data.tokens]
-    rows = [(data.side == side).nonzero()[:, 0].cpu() for side in (0, 1)]
-    counts = [len(side) for side in rows]
-    if [len(side) for side in names] != counts or 0 in counts:
-        raise ValueError(
-            f"'data' must name each row of 'side' in 'tokens' (got "
-            f"{[len(side) for side in names]} names for {counts} rows)"
-        )
-    pairs, weights = attention[0].cpu(), finite(attention[1], "attention")
-    # [E, K] -> [E]
-    weights = weights.view(pairs.size(1), -1).mean(dim=1)
-    matrix = weights.new_zeros(sum(counts), sum(counts))
-    matrix[pairs[1], pairs[0]] = weights
-    return [matrix[rows[side]][:, rows[1 - side]] for side in (0, 1)], names
-
-
-def _heat_map(
-    ax: Axes, matrix: Tensor, names: list[list[str]], target: int, largest: float
-) -> AxesImage:
-    shown = matrix[:MOST, :MOST].numpy()
-    image = ax.imshow(shown, cmap="Blues", vmin=0.0, vmax=largest)
-    columns = [short(name) for name in names[1 - target][:MOST]]
-    labels = [short(name) for name in names[target][:MOST]]
-    style: dict[str, Any] = {"fontsize": FONT, "parse_math": False}
-    ax.set_xticks(range(len(columns)), columns, rotation=90, **style)
-    ax.set_yticks(range(len(labels)), labels, **style)
-    cut = max(map(len, names)) > MOST
-    what = f" (first {MOST} tokens)" if cut else ""
-    ax.set_xlabel(f"{NAMES[1 - target]}{what}", fontsize=FONT)
-    ax.set_title(f"what the {NAMES[target]}\nattends to", fontsize=FONT)
-    return image
-
-
-__all__ = ["plot_attention", "plot_scene", "top_pairs"]
 
 VALUES_UP_TO = 12  # objects a side up to which the cells show their values
 SMALLEST_TICK, SMALLEST_VALUE = 6.0, 5.0  # points
+NAMES = ("premise", "hypothesis")
+MOST = 40  # tokens of a sentence that are drawn; more are not legible
+CELL = 0.34  # inches
+SIDE = 600  # pixels; larger images are scaled down before they are drawn
+CHOSEN, OTHER = "#0072b2", "#b8b8b8"
 
 
 def plot_attention(
@@ -403,3 +210,207 @@ def _cell_values(ax: Axes, image: AxesImage, values: Tensor, limit: float) -> No
         if size < SMALLEST_VALUE:
             text.remove()
         text.set_fontsize(size)
+
+
+def plot_sentence_pair(
+    sentences: Sequence[str],
+    probabilities: Mapping[str, float],
+    *,
+    data: Data | None = None,
+    attention: tuple[Tensor, Tensor] | None = None,
+    title: str | None = None,
+    path: str | Path | None = None,
+) -> Figure:
+    r"""Draws the probabilities of the relation of two sentences and, for a model that
+    attends across them, its weights as heat maps: a row a token, a column a token of
+    the other sentence that it attends to, the mean over heads.
+
+    Args:
+        sentences (list of str): Premise and hypothesis.
+        probabilities (dict): The probability of each relation.
+        data (torch_geometric.data.Data, optional): What a model was given; needed with
+            :obj:`attention`: :obj:`tokens`, a list of names for each sentence, and the
+            sentence :obj:`side` of each row :math:`(N)`, in the order of the names.
+            (default: :obj:`None`)
+        attention (tuple, optional): What the model returns: pairs of rows
+            :math:`(2, E)`, from source to target, and their weights :math:`(E)` or
+            :math:`(E, K)`. (default: :obj:`None`)
+        title (str, optional): Title of the picture. (default: the most probable
+            relation)
+        path (str or Path, optional): As in :func:`plot_attention`.
+
+    Returns:
+        matplotlib.figure.Figure: The picture: bars, then the heat maps of the tokens
+        of the hypothesis and of those of the premise.
+
+    Raises:
+        OSError: If :obj:`path` cannot be written.
+        ValueError: If there are not two sentences, probabilities are none, or tokens
+            and weights do not fit each other.
+    """
+    check_path(path)
+    if isinstance(sentences, str) or len(sentences) != 2:
+        raise ValueError(
+            f"'sentences' must be premise and hypothesis (got {sentences!r:.80})"
+        )
+    if attention is None:
+        figure = Figure(figsize=(7.0, 2.6), layout="constrained")
+        bars = figure.subplots()
+    else:
+        matrices, names = _matrices(data, attention)
+        sizes = [min(len(side), MOST) for side in names]
+        size = (5.5 + CELL * sum(sizes), 2.2 + max(1.6, CELL * max(sizes)))
+        figure = Figure(figsize=size, layout="constrained")
+        ratios = [2.2 / CELL, *(max(side, 5) for side in sizes)]
+        axes: Any = figure.subplots(1, 3, width_ratios=ratios)
+        bars = axes[0]
+        largest = max(float(matrix.max()) for matrix in matrices) or 1.0
+        # The hypothesis first: it is what the premise has to bear out.
+        for ax, target in zip(axes[1:], (1, 0), strict=True):
+            image = _heat_map(ax, matrices[target], names, target, largest)
+        figure.colorbar(image, ax=axes[1:], label="attention weight, mean of heads")
+    plot_probabilities(probabilities, bars)
+    best = max(probabilities, key=lambda answer: probabilities[answer])
+    lines = [
+        textwrap.shorten(f"{name}: {sentence}", 110)
+        for name, sentence in zip(NAMES, sentences, strict=True)
+    ]
+    heading = "\n".join([title or f"hypothesis to premise: {best}", *lines])
+    figure.suptitle(heading, fontsize=FONT + 1, parse_math=False)
+    save(bars, path)
+    return figure
+
+
+def _matrices(
+    data: Data | None, attention: tuple[Tensor, Tensor]
+) -> tuple[list[Tensor], list[list[str]]]:
+    """For the tokens of each sentence, their weights of those of the other one."""
+    if data is None or "tokens" not in data or "side" not in data:
+        raise ValueError(
+            "'data' must hold 'tokens' and 'side' with 'attention' (got "
+            f"{'no data' if data is None else sorted(data.keys())})"
+        )
+    names = [list(side) for side in data.tokens]
+    rows = [(data.side == side).nonzero()[:, 0].cpu() for side in (0, 1)]
+    counts = [len(side) for side in rows]
+    if [len(side) for side in names] != counts or 0 in counts:
+        raise ValueError(
+            f"'data' must name each row of 'side' in 'tokens' (got "
+            f"{[len(side) for side in names]} names for {counts} rows)"
+        )
+    pairs, weights = attention[0].cpu(), finite(attention[1], "attention")
+    # [E, K] -> [E]
+    weights = weights.view(pairs.size(1), -1).mean(dim=1)
+    matrix = weights.new_zeros(sum(counts), sum(counts))
+    matrix[pairs[1], pairs[0]] = weights
+    return [matrix[rows[side]][:, rows[1 - side]] for side in (0, 1)], names
+
+
+def _heat_map(
+    ax: Axes, matrix: Tensor, names: list[list[str]], target: int, largest: float
+) -> AxesImage:
+    shown = matrix[:MOST, :MOST].numpy()
+    image = ax.imshow(shown, cmap="Blues", vmin=0.0, vmax=largest)
+    columns = [short(name) for name in names[1 - target][:MOST]]
+    labels = [short(name) for name in names[target][:MOST]]
+    style: dict[str, Any] = {"fontsize": FONT, "parse_math": False}
+    ax.set_xticks(range(len(columns)), columns, rotation=90, **style)
+    ax.set_yticks(range(len(labels)), labels, **style)
+    cut = max(map(len, names)) > MOST
+    what = f" (first {MOST} tokens)" if cut else ""
+    ax.set_xlabel(f"{NAMES[1 - target]}{what}", fontsize=FONT)
+    ax.set_title(f"what the {NAMES[target]}\nattends to", fontsize=FONT)
+    return image
+
+
+def plot_image_pair(
+    images: Sequence[str | Path | Tensor],
+    probabilities: Mapping[str, float],
+    *,
+    data: Data | None = None,
+    title: str | None = None,
+    path: str | Path | None = None,
+) -> Figure:
+    r"""Draws two images side by side, and the probabilities of their relation.
+
+    Args:
+        images (list): Two files, or two images :math:`(3, H, W)`, bytes.
+        probabilities (dict): The probability of each relation.
+        data (torch_geometric.data.Data, optional): What a model was given; if it has
+            :obj:`seen` :math:`(2, h, w)`, the images as the model saw them are drawn
+            in the corners. (default: :obj:`None`)
+        title (str, optional): Title of the picture. (default: the most probable
+            relation)
+        path (str or Path, optional): As in :func:`plot_attention`.
+
+    Returns:
+        matplotlib.figure.Figure: The picture.
+
+    Raises:
+        OSError: If a file cannot be read, or :obj:`path` cannot be written.
+        ValueError: If there are not two images, one cannot be read, or probabilities
+            are none.
+    """
+    check_path(path)
+    if isinstance(images, str) or len(images) != 2:
+        raise ValueError(f"'images' must be two files or tensors (got {images!r})")
+    figure = Figure(figsize=(8.0, 3.2), layout="constrained")
+    axes: Any = figure.subplots(1, 3, width_ratios=[1, 1, 1.3])
+    seen = None if data is None else data.get("seen")
+    for place, (ax, image) in enumerate(zip(axes, images, strict=False)):
+        pixels = image if isinstance(image, Tensor) else read_image(image)
+        ax.imshow(_drawn(pixels))
+        name = f": {short(Path(image).name)}" if not isinstance(image, Tensor) else ""
+        ax.set_title(f"{('first', 'second')[place]}{name}", fontsize=FONT)
+        ax.set_axis_off()
+        if seen is not None:
+            _draw_seen(ax, seen[place])
+    plot_probabilities(probabilities, axes[2])
+    best = max(probabilities, key=lambda answer: probabilities[answer])
+    figure.suptitle(title or f"second to first: {best}")
+    save(axes[2], path)
+    return figure
+
+
+def _drawn(pixels: Tensor) -> np.ndarray:
+    """Pixels `[3, H, W]` as they are drawn, `[h, w, 3]` from 0 to 1."""
+    longest = max(pixels.shape[1:])
+    if longest > SIDE:
+        size = [max(1, round(side * SIDE / longest)) for side in pixels.shape[1:]]
+        pixels = resized(pixels[None], (size[0], size[1]))[0]
+    if pixels.dtype == torch.uint8:
+        pixels = pixels.float() / 255
+    # [3, h, w] -> [h, w, 3]
+    return pixels.clamp(0, 1).permute(1, 2, 0).numpy()
+
+
+def _draw_seen(ax: Axes, seen: Tensor) -> None:
+    inset = ax.inset_axes((0.68, 0.0, 0.32, 0.32))
+    inset.imshow(seen.numpy(), cmap="gray")
+    inset.set_xticks([])
+    inset.set_yticks([])
+    inset.set_xlabel("as compared", fontsize=FONT - 2)
+
+
+def plot_probabilities(probabilities: Mapping[str, float], ax: Axes) -> None:
+    r"""Draws the probability of each answer as a bar; the largest one stands out."""
+    if not probabilities:
+        raise ValueError("'probabilities' must name one or more answers (got none)")
+    for name, value in probabilities.items():
+        if not 0 <= value <= 1:
+            raise ValueError(
+                f"'probabilities' must lie between 0 and 1 (got {value} for {name!r})"
+            )
+    names, values = list(probabilities), list(probabilities.values())
+    best = values.index(max(values))
+    colours = [CHOSEN if place == best else OTHER for place in range(len(names))]
+    ax.barh(range(len(names)), values, color=colours)
+    for place, value in enumerate(values):
+        ax.text(value + 0.02, place, f"{value:.1%}", va="center", fontsize=FONT)
+    ax.set_yticks(range(len(names)), [short(name) for name in names], fontsize=FONT)
+    ax.invert_yaxis()
+    # Room for the numbers behind the bars.
+    ax.set_xlim(0, 1.2)
+    ax.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"], fontsize=FONT)
+    for side in ("top", "right"):
+        ax.spines[side].set_visible(False)

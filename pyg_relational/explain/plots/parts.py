@@ -1,17 +1,24 @@
-"""What the pictures share: the strongest pairs, argument checks, files."""
+"""What the pictures share: checks of arguments, panels, names in the plane, files."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 from matplotlib.transforms import ScaledTranslation
 from torch import Tensor
 
+from pyg_relational._files import write_atomic
+
 Names = Sequence[str]
 FONT = 9.0  # points
+# Where a name may go, best first: beside its marker, then further away (points).
+SIDES = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
+GAPS = (2.0, 9.0, 18.0, 30.0)
 
 
 def top_pairs(
@@ -93,6 +100,22 @@ def short(name: object) -> str:
     return text if len(text) <= 24 else f"{text[:23]}…"
 
 
+def panel(ax: Axes | None, *size: float, layout: Any = "constrained") -> Axes:
+    """Return where to draw: what was given, or a new figure outside pyplot."""
+    if ax is not None:
+        return ax
+    return Figure(figsize=(size[0], size[1]), layout=layout).subplots()
+
+
+def show_plane(ax: Axes, place: Tensor) -> None:
+    """Give a panel the square that holds all points, with room around them."""
+    low, high = place.amin(0), place.amax(0)
+    x, y = ((low + high) / 2).tolist()
+    half = 0.62 * (float((high - low).max()) or 1.0)
+    limits = {"xlim": (x - half, x + half), "ylim": (y - half, y + half)}
+    ax.set(aspect="equal", xticks=[], yticks=[], **limits)
+
+
 def legend_below(ax: Axes, handles: list[Any], points: float = 36.0) -> None:
     """Write a legend in one row, so many points below the axes."""
     down = ScaledTranslation(0.0, -points / 72, ax.figure.figure.dpi_scale_trans)
@@ -108,6 +131,80 @@ def legend_below(ax: Axes, handles: list[Any], points: float = 36.0) -> None:
     )
 
 
+def place_names(ax: Axes, place: Tensor, names: list[str], radii: Tensor) -> None:
+    """Write each name where it covers no marker or other name, and few lines."""
+    figure = ax.figure.figure
+    figure.draw_without_rendering()
+    pixels = figure.dpi / 72
+    centres = torch.from_numpy(ax.transData.transform(place.numpy()))
+    frame = torch.tensor(ax.get_window_extent().extents)
+    reach = (radii + 2) * pixels
+    taken = torch.cat([centres - reach, centres + reach], 1)
+    dots = [centres[:0]]
+    for line in ax.lines:
+        points = torch.from_numpy(ax.transData.transform(line.get_xydata()))
+        between = torch.linspace(0, 1, 2 + 98 // max(1, len(points) - 1))[:, None]
+        for start, end in pairwise(points):
+            dots.append(start + between * (end - start))
+    dot = torch.cat(dots)
+    # A line has a gap where a position is not known.
+    dot = dot[~dot.isnan().any(dim=1)]
+    lines = torch.cat([dot - 3, dot + 3], 1)
+    sides = torch.tensor(SIDES, dtype=torch.double).repeat(len(GAPS), 1)
+    gaps = torch.tensor(GAPS).repeat_interleave(len(SIDES))[:, None] * pixels
+    for centre, radius, point, name in zip(
+        centres, radii, place.tolist(), names, strict=True
+    ):
+        text = ax.annotate(
+            name,
+            point,
+            textcoords="offset points",
+            xytext=(0, 0),
+            ha="center",
+            va="center",
+            fontsize=FONT,
+            parse_math=False,
+            zorder=5,
+            path_effects=[withStroke(linewidth=3, foreground="white")],
+        )
+        size = torch.tensor(text.get_window_extent().size)
+        shifts = sides * ((radius + 2) * pixels + gaps + size / 2)
+        boxes = torch.cat([centre + shifts - size / 2, centre + shifts + size / 2], 1)
+        covered = _overlap(boxes[:, None], taken).sum(1)
+        covered += size.prod() - _overlap(boxes, frame)
+        crossed = _overlap(boxes[:, None], lines).sum(1)
+        # A name without a line to its marker must not be nearer to another one.
+        away = _distance(boxes[:, None], centres)
+        other = away.amin(1) < _distance(boxes, centre) - 0.5
+        other[len(SIDES) :] = False
+        cost = 100 * covered + 0.05 * crossed + gaps[:, 0] + 60 * other
+        best = int((cost + 0.1 * torch.arange(len(cost))).argmin())
+        taken = torch.cat([taken, boxes[best : best + 1]])
+        right, up = (shifts[best] / pixels).tolist()
+        text.set_position((right, up))
+        if best >= len(SIDES):
+            thin = {"arrowstyle": "-", "linewidth": 0.6, "shrinkB": float(radius)}
+            ax.annotate(
+                "",
+                point,
+                (right, up),
+                textcoords="offset points",
+                arrowprops=thin,
+                zorder=2,
+            )
+
+
+def _overlap(boxes: Tensor, others: Tensor) -> Tensor:
+    low = torch.maximum(boxes[..., :2], others[..., :2])
+    high = torch.minimum(boxes[..., 2:], others[..., 2:])
+    return (high - low).clamp(min=0).prod(-1)
+
+
+def _distance(boxes: Tensor, points: Tensor) -> Tensor:
+    apart = torch.maximum(boxes[..., :2] - points, points - boxes[..., 2:])
+    return apart.clamp(min=0).norm(dim=-1)
+
+
 def check_path(path: str | Path | None) -> None:
     """Refuse files that are neither PNG nor SVG."""
     if path is not None and Path(path).suffix.lower() not in (".png", ".svg"):
@@ -115,44 +212,9 @@ def check_path(path: str | Path | None) -> None:
 
 
 def save(ax: Axes, path: str | Path | None) -> None:
-    """Write the figure under a temporary name, then rename it."""
+    """Write the figure to a file, whole or not at all."""
     if path is None:
         return
-    path = Path(path)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    form = path.suffix.lower()[1:]
-    try:
-        ax.figure.figure.savefig(partial, format=form, dpi=150, bbox_inches="tight")
-        partial.replace(path)
-    finally:
-        partial.unlink(missing_ok=True)
-
-
-# Probabilities of answers as bars.
-
-
-CHOSEN, OTHER = "#0072b2", "#b8b8b8"
-
-
-def plot_probabilities(probabilities: Mapping[str, float], ax: Axes) -> None:
-    r"""Draws the probability of each answer as a bar; the largest one stands out."""
-    if not probabilities:
-        raise ValueError("'probabilities' must name one or more answers (got none)")
-    for name, value in probabilities.items():
-        if not 0 <= value <= 1:
-            raise ValueError(
-                f"'probabilities' must lie between 0 and 1 (got {value} for {name!r})"
-            )
-    names, values = list(probabilities), list(probabilities.values())
-    best = values.index(max(values))
-    colours = [CHOSEN if place == best else OTHER for place in range(len(names))]
-    ax.barh(range(len(names)), values, color=colours)
-    for place, value in enumerate(values):
-        ax.text(value + 0.02, place, f"{value:.1%}", va="center", fontsize=FONT)
-    ax.set_yticks(range(len(names)), [short(name) for name in names], fontsize=FONT)
-    ax.invert_yaxis()
-    # Room for the numbers behind the bars.
-    ax.set_xlim(0, 1.2)
-    ax.set_xticks([0, 0.5, 1], ["0 %", "50 %", "100 %"], fontsize=FONT)
-    for side in ("top", "right"):
-        ax.spines[side].set_visible(False)
+    form = Path(path).suffix.lower()[1:]
+    style: dict[str, Any] = {"format": form, "dpi": 150, "bbox_inches": "tight"}
+    write_atomic(Path(path), lambda part: ax.figure.figure.savefig(part, **style))

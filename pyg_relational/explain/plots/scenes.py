@@ -1,16 +1,13 @@
 """Pictures of scenes: objects where they are, joined by their weights."""
 
 from collections.abc import Sequence
-from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
 import torch
 from matplotlib.axes import Axes
 from matplotlib.colors import is_color_like
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.patheffects import withStroke
 from torch import Tensor
 
 from pyg_relational.explain.plots.parts import (
@@ -19,16 +16,16 @@ from pyg_relational.explain.plots.parts import (
     check_path,
     each,
     finite,
+    panel,
+    place_names,
     save,
     short,
+    show_plane,
     top_pairs,
 )
 
 MARKERS = {"circle": "o", "square": "s"}
 POSITIVE, NEGATIVE, DECIDING = "#2166ac", "#b2182b", "black"
-# Where a name may go, best first: beside its marker, then further away (points).
-SIDES = [(1, 0), (-1, 0), (0, 1), (0, -1), (1, 1), (-1, 1), (1, -1), (-1, -1)]
-GAPS = (2.0, 9.0, 18.0, 30.0)
 
 
 def plot_scene(
@@ -55,10 +52,7 @@ def plot_scene(
         shapes (list of str, optional): :obj:`"circle"` or :obj:`"square"` an object.
             (default: circles)
         deciding (tuple of int, optional): The pair to mark with dashes.
-        title (str, optional): Title of the picture.
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: a new figure,
-            outside pyplot)
-        path (str or Path, optional): PNG or SVG file, written whole or not at all.
+        title, ax, path (optional): As in :func:`plot_attention`.
         max_pairs (int): Lines drawn at most, the strongest. (default: :obj:`8`)
 
     Returns:
@@ -100,17 +94,8 @@ def plot_scene(
         raise ValueError(
             f"'deciding' must be two objects from 0 to {n - 1} (got {deciding})"
         )
-    if ax is None:
-        ax = Figure(figsize=(6, 6.6), layout="constrained").subplots()
-    centre = (place.amin(0) + place.amax(0)) / 2
-    half = 0.62 * (float((place.amax(0) - place.amin(0)).max()) or 1.0)
-    ax.set(
-        aspect="equal",
-        xlim=(float(centre[0]) - half, float(centre[0]) + half),
-        ylim=(float(centre[1]) - half, float(centre[1]) + half),
-        xticks=[],
-        yticks=[],
-    )
+    ax = panel(ax, 6, 6.6)
+    show_plane(ax, place)
     if title is not None:
         ax.set_title(title)
     size = min(max(60.0 / n**0.5, 9.0), 20.0)  # diameter of a marker in points
@@ -167,77 +152,3 @@ def _pair_lines(
                 label = f"{weight:+.3g}"
                 entries.append(Line2D([], [], label=label, **look))
     return entries
-
-
-def place_names(ax: Axes, place: Tensor, names: list[str], radii: Tensor) -> None:
-    """Write each name where it covers no marker or other name, and few lines."""
-    figure = ax.figure.figure
-    figure.draw_without_rendering()
-    pixels = figure.dpi / 72
-    centres = torch.from_numpy(ax.transData.transform(place.numpy()))
-    frame = torch.tensor(ax.get_window_extent().extents)
-    reach = (radii + 2) * pixels
-    taken = torch.cat([centres - reach, centres + reach], 1)
-    dots = [centres[:0]]
-    for line in ax.lines:
-        points = torch.from_numpy(ax.transData.transform(line.get_xydata()))
-        between = torch.linspace(0, 1, 2 + 98 // max(1, len(points) - 1))[:, None]
-        for start, end in pairwise(points):
-            dots.append(start + between * (end - start))
-    dot = torch.cat(dots)
-    # A line has a gap where a position is not known.
-    dot = dot[~dot.isnan().any(dim=1)]
-    lines = torch.cat([dot - 3, dot + 3], 1)
-    sides = torch.tensor(SIDES, dtype=torch.double).repeat(len(GAPS), 1)
-    gaps = torch.tensor(GAPS).repeat_interleave(len(SIDES))[:, None] * pixels
-    for centre, radius, point, name in zip(
-        centres, radii, place.tolist(), names, strict=True
-    ):
-        text = ax.annotate(
-            name,
-            point,
-            textcoords="offset points",
-            xytext=(0, 0),
-            ha="center",
-            va="center",
-            fontsize=FONT,
-            parse_math=False,
-            zorder=5,
-            path_effects=[withStroke(linewidth=3, foreground="white")],
-        )
-        size = torch.tensor(text.get_window_extent().size)
-        shifts = sides * ((radius + 2) * pixels + gaps + size / 2)
-        boxes = torch.cat([centre + shifts - size / 2, centre + shifts + size / 2], 1)
-        covered = _overlap(boxes[:, None], taken).sum(1)
-        covered += size.prod() - _overlap(boxes, frame)
-        crossed = _overlap(boxes[:, None], lines).sum(1)
-        # A name without a line to its marker must not be nearer to another one.
-        away = _distance(boxes[:, None], centres)
-        other = away.amin(1) < _distance(boxes, centre) - 0.5
-        other[len(SIDES) :] = False
-        cost = 100 * covered + 0.05 * crossed + gaps[:, 0] + 60 * other
-        best = int((cost + 0.1 * torch.arange(len(cost))).argmin())
-        taken = torch.cat([taken, boxes[best : best + 1]])
-        right, up = (shifts[best] / pixels).tolist()
-        text.set_position((right, up))
-        if best >= len(SIDES):
-            thin = {"arrowstyle": "-", "linewidth": 0.6, "shrinkB": float(radius)}
-            ax.annotate(
-                "",
-                point,
-                (right, up),
-                textcoords="offset points",
-                arrowprops=thin,
-                zorder=2,
-            )
-
-
-def _overlap(boxes: Tensor, others: Tensor) -> Tensor:
-    low = torch.maximum(boxes[..., :2], others[..., :2])
-    high = torch.minimum(boxes[..., 2:], others[..., 2:])
-    return (high - low).clamp(min=0).prod(-1)
-
-
-def _distance(boxes: Tensor, points: Tensor) -> Tensor:
-    apart = torch.maximum(boxes[..., :2] - points, points - boxes[..., 2:])
-    return apart.clamp(min=0).norm(dim=-1)

@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.patches import Patch, Rectangle
 from torch import Tensor
 
@@ -19,14 +18,13 @@ from pyg_relational.explain.plots.parts import (
     each,
     finite,
     legend_below,
+    panel,
     save,
     short,
 )
 
-# Pictures of which frames of which entity counted.
-
-
 MARK = "#d55e00"
+WORDS_UP_TO = 30  # steps a row up to which their names are written into the cells
 LABELS_UP_TO = 24  # frames up to which each has its number
 
 
@@ -60,13 +58,7 @@ def plot_frame_attention(
             frames that the answer depends on, boolean :math:`[N, T]`.
             (default: :obj:`None`)
         marked_name (str): What these cells are. (default: :obj:`"marked"`)
-        title (str, optional): Title of the picture. (default: :obj:`None`)
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: a new figure,
-            outside pyplot)
-        path (str or Path, optional): PNG or SVG file, written whole or not at all.
-            (default: :obj:`None`)
-        value_name (str): Label of the colour bar.
-            (default: :obj:`"attention weight"`)
+        title, ax, path, value_name (optional): As in :func:`plot_attention`.
 
     Returns:
         matplotlib.axes.Axes: The heat map.
@@ -90,9 +82,7 @@ def plot_frame_attention(
         )
     n, frames = values.shape
     labels = each(names, n, "names", "one an entity", range(n))
-    if ax is None:
-        size = (min(3.0 + 0.36 * frames, 20.0), min(1.9 + 0.36 * n, 16.0))
-        ax = Figure(figsize=size, layout="constrained").subplots()
+    ax = panel(ax, min(3.0 + 0.36 * frames, 20.0), min(1.9 + 0.36 * n, 16.0))
     grid = np.ma.masked_array(values.numpy(), mask=~there.numpy())
     image = ax.imshow(
         grid, cmap="Blues", vmin=0.0, vmax=float(values.max()) or 1.0, aspect="auto"
@@ -140,9 +130,6 @@ def _boxes(ax: Axes, cells: Tensor, **look: Any) -> None:
         ax.add_patch(Rectangle((column - 0.5, row - 0.5), 1.0, 1.0, **look))
 
 
-WORDS_UP_TO = 30  # steps a row up to which their names are written into the cells
-
-
 def plot_steps(
     alpha: Tensor,
     sequence: Tensor,
@@ -167,7 +154,7 @@ def plot_steps(
         steps (list of list of str, optional): What each step of each sequence is, such
             as its word; written into the cells of up to 30 steps.
             (default: :obj:`None`)
-        title, ax, path, value_name: As for :func:`plot_frame_attention`.
+        title, ax, path, value_name (optional): As in :func:`plot_attention`.
 
     Returns:
         matplotlib.axes.Axes: The heat map.
@@ -202,10 +189,9 @@ def plot_steps(
     grid = np.full((len(rows), longest), np.nan)
     for row, target in zip(rows, grid, strict=True):
         target[: len(row)] = row
-    if ax is None:
-        wide = 0.75 if steps is not None and longest <= WORDS_UP_TO else 0.3
-        size = (min(2.5 + wide * longest, 24.0), min(1.5 + 0.35 * len(rows), 20.0))
-        ax = Figure(figsize=size, layout="compressed").subplots()
+    wide = 0.75 if steps is not None and longest <= WORDS_UP_TO else 0.3
+    size = (min(2.5 + wide * longest, 24.0), min(1.5 + 0.35 * len(rows), 20.0))
+    ax = panel(ax, *size, layout="compressed")
     image = ax.imshow(grid, cmap="Blues", vmin=0.0, vmax=largest, aspect="auto")
     ax.set_facecolor("0.93")
     ax.set(xlabel="step", ylabel="sample", title=title or "")

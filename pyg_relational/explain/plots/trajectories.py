@@ -5,7 +5,6 @@ from typing import Any
 
 import torch
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from torch import Tensor
 
@@ -14,43 +13,28 @@ from pyg_relational.explain.plots.parts import (
     check_path,
     each,
     legend_below,
+    panel,
+    place_names,
     save,
     short,
 )
-from pyg_relational.explain.plots.scenes import place_names
 
 # Told apart by dashes and marks, by lightness, and by colours that all can see.
-HISTORY: dict[str, Any] = {"color": "0.35", "linestyle": "-", "linewidth": 1.4}
-TRUE: dict[str, Any] = {"color": "#0072b2", "linestyle": (0, (5, 1.5)), "linewidth": 2}
-PREDICTED: dict[str, Any] = {
-    "color": "#e69f00",
-    "linestyle": (0, (1.2, 1.0)),
-    "linewidth": 2.4,
-}
-START: dict[str, Any] = {
-    "marker": "o",
-    "markerfacecolor": "white",
-    "markeredgecolor": "0.35",
-    "markersize": 6,
-}
-NOW: dict[str, Any] = {
-    "marker": "o",
-    "markerfacecolor": "0.35",
-    "markeredgecolor": "0.35",
-    "markersize": 5,
-}
-TRUE_END: dict[str, Any] = {
-    "marker": "s",
-    "markerfacecolor": "#0072b2",
-    "markeredgecolor": "white",
-    "markersize": 7,
-}
-PREDICTED_END: dict[str, Any] = {
-    "marker": "X",
-    "markerfacecolor": "#e69f00",
-    "markeredgecolor": "0.2",
-    "markersize": 8,
-}
+BLUE, ORANGE, GREY = "#0072b2", "#e69f00", "0.35"
+Look = dict[str, Any]
+HISTORY: Look = {"color": GREY, "linestyle": "-", "linewidth": 1.4}
+TRUE: Look = {"color": BLUE, "linestyle": (0, (5, 1.5)), "linewidth": 2}
+PREDICTED: Look = {"color": ORANGE, "linestyle": (0, (1.2, 1.0)), "linewidth": 2.4}
+
+
+def _marker(marker: str, face: str, edge: str, size: float) -> Look:
+    colours = {"markerfacecolor": face, "markeredgecolor": edge}
+    return {"marker": marker, **colours, "markersize": size}
+
+
+START, NOW = _marker("o", "white", GREY, 6), _marker("o", GREY, GREY, 5)
+TRUE_END = _marker("s", BLUE, "white", 7)
+PREDICTED_END = _marker("X", ORANGE, "0.2", 8)
 
 
 def plot_trajectories(
@@ -86,11 +70,7 @@ def plot_trajectories(
             :math:`[N, K]`. (default: :obj:`None`)
         unit (str, optional): The unit of positions, such as :obj:`"m"`.
             (default: :obj:`None`)
-        title (str, optional): Title of the picture. (default: :obj:`None`)
-        ax (matplotlib.axes.Axes, optional): Where to draw. (default: a new figure,
-            outside pyplot)
-        path (str or Path, optional): PNG or SVG file, written whole or not at all.
-            (default: :obj:`None`)
+        title, ax, path (optional): As in :func:`plot_attention`.
 
     Returns:
         matplotlib.axes.Axes: What was drawn on.
@@ -107,12 +87,19 @@ def plot_trajectories(
     for argument, value in {"true": true, "predicted": predicted}.items():
         if value is not None:
             futures[argument] = _positions(argument, value, "future_mask", future_mask)
-            _check_same(argument, futures[argument], past)
-    if len(futures) == 2:
-        _check_same_frames(futures["true"], futures["predicted"])
+            if len(value) != n:
+                raise ValueError(
+                    f"'{argument}' must have a path for each of {n} entities of "
+                    f"'history' (got {len(value)})"
+                )
+    lengths = [future.size(1) for future in futures.values()]
+    if len(lengths) == 2 and lengths[0] != lengths[1]:
+        raise ValueError(
+            f"'predicted' must have as many frames as 'true', {lengths[0]} (got "
+            f"{lengths[1]})"
+        )
     labels = each(names, n, "names", "one an entity", [""] * n)
-    if ax is None:
-        ax = Figure(figsize=(7, 6.4), layout="constrained").subplots()
+    ax = panel(ax, 7, 6.4)
     ax.set_aspect("equal", adjustable="datalim")
     suffix = "" if unit is None else f" ({unit})"
     ax.set(xlabel=f"x{suffix}", ylabel=f"y{suffix}")
@@ -128,7 +115,14 @@ def plot_trajectories(
             joined = torch.cat([past[entity, -1:], future[entity]])
             _line(ax, joined, line, order)
             _mark(ax, future[entity], -1, end, order + 3)
-    _legend(ax, [looks[argument][:2] for argument in futures], list(futures))
+    entries = [
+        Line2D([], [], linestyle="", label="start", **START),
+        Line2D([], [], label="history, last position", **HISTORY, **NOW),
+    ]
+    for argument in futures:
+        line, end, _ = looks[argument]
+        entries.append(Line2D([], [], label=f"{argument} future, end", **line, **end))
+    legend_below(ax, entries)
     ends = [(_seen(past[i])[-1:], labels[i]) for i in range(n) if labels[i]]
     ends = [(point, name) for point, name in ends if len(point)]
     if ends:
@@ -163,47 +157,17 @@ def _positions(name: str, value: Tensor, mask_name: str, mask: Tensor | None) ->
     return value.masked_fill(~mask.unsqueeze(-1), torch.nan)
 
 
-def _check_same(name: str, future: Tensor, past: Tensor) -> None:
-    if future.size(0) != past.size(0):
-        raise ValueError(
-            f"'{name}' must have a path for each of {past.size(0)} entities of "
-            f"'history' (got {future.size(0)})"
-        )
-
-
-def _check_same_frames(true: Tensor, predicted: Tensor) -> None:
-    if true.size(1) != predicted.size(1):
-        raise ValueError(
-            f"'predicted' must have as many frames as 'true', {true.size(1)} (got "
-            f"{predicted.size(1)})"
-        )
-
-
 def _seen(track: Tensor) -> Tensor:
     return track[~track[:, 0].isnan()]
 
 
-def _line(ax: Axes, track: Tensor, look: dict[str, Any], order: int) -> None:
+def _line(ax: Axes, track: Tensor, look: Look, order: int) -> None:
     if len(_seen(track)):
         ax.plot(*track.T.tolist(), zorder=order, solid_capstyle="round", **look)
 
 
-def _mark(
-    ax: Axes, track: Tensor, which: int, look: dict[str, Any], order: int
-) -> None:
+def _mark(ax: Axes, track: Tensor, which: int, look: Look, order: int) -> None:
     seen = _seen(track)
     if len(seen):
         x, y = seen[which].tolist()
         ax.plot([x], [y], linestyle="", zorder=order, **look)
-
-
-def _legend(
-    ax: Axes, looks: list[tuple[dict[str, Any], dict[str, Any]]], names: list[str]
-) -> None:
-    entries = [
-        Line2D([], [], linestyle="", label="start", **START),
-        Line2D([], [], label="history, last position", **HISTORY, **NOW),
-    ]
-    for (line, end), name in zip(looks, names, strict=True):
-        entries.append(Line2D([], [], label=f"{name} future, end", **line, **end))
-    legend_below(ax, entries)

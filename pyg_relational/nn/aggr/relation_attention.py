@@ -27,15 +27,8 @@ class RelationAttentionAggregation(Aggregation):
 
     Args:
         in_channels (int): The width of an object.
-        out_channels (int): The width of a head.
-        heads (int): The number of heads :math:`K`. (default: :obj:`1`)
-        score (str): :obj:`"additive"`, :obj:`"mlp"` or :obj:`"dot"`.
-            (default: :obj:`"additive"`)
-        nn (PairwiseMLP, optional): The relation :math:`g` that gives the values;
-            otherwise they are projections of the sources. (default: :obj:`None`)
-        edge_dim (int, optional): The width of edge features. (default: :obj:`None`)
-        u_dim (int, optional): The width of what a set shares. (default: :obj:`None`)
-        self_pairs (bool): Whether an object meets itself. (default: :obj:`True`)
+        out_channels, heads, score, nn, edge_dim, u_dim, self_pairs: As for
+            :class:`~pyg_relational.nn.RelationAttentionConv`.
 
     Shapes:
         - **input:** objects :math:`(N, F)`, set of each object :math:`(N)`, shared

@@ -218,7 +218,7 @@ class RelationAttentionConv(MessagePassing):
             parts.value,
             target_ptr,
             source_ptr,
-            self.method,
+            method=self.method,
         )
 
     def pair_messages(

@@ -2,9 +2,10 @@
 
 import torch
 from torch import Tensor
-from torch.nn import GRUCell, LSTMCell, Module
+from torch.nn import GRUCell, LSTMCell
 from torch_geometric.typing import Adj
 
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.conv import RelationConv
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.recurrent.state import (
@@ -15,7 +16,7 @@ from pyg_relational.nn.recurrent.state import (
 )
 
 
-class RelationCell(Module):
+class RelationCell(Composite):
     r"""One recurrent update of all objects: messages from all pairs of states, or from
     those of given edges, then a cell of :mod:`torch.nn`.
 
@@ -69,11 +70,6 @@ class RelationCell(Module):
         self.conv = RelationConv(nn, aggr, self_pairs, method)
         self.cell = self.update(in_channels + nn.out_channels, hidden_channels)
         self.reset_parameters()
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.conv.reset_parameters()
-        self.cell.reset_parameters()
 
     def initial_state(self, x: Tensor) -> State:
         r"""Returns the state before the first step, zeros for each row of

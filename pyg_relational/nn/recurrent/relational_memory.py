@@ -4,12 +4,13 @@ from torch import Tensor, nn
 from torch_geometric.nn import MLP, Linear
 
 from pyg_relational._checks import check_name
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.recurrent.state import check_rows, check_tensor
 
 GATES = ("unit", "memory", "none")
 
 
-class RelationalMemory(nn.Module):
+class RelationalMemory(Composite):
     r"""The relational memory core from `"Relational recurrent neural networks"
     <https://arxiv.org/abs/1806.01822>`_ (Santoro et al., 2018), one step of it.
 
@@ -109,15 +110,6 @@ class RelationalMemory(nn.Module):
             self.lin_gate_memory = Linear(self.out_channels, gates, bias=False)
         self.reset_parameters()
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.lin_in.reset_parameters()
-        for block in self.blocks:
-            block.reset_parameters()  # type: ignore[operator]
-        if self.lin_gate_in is not None and self.lin_gate_memory is not None:
-            self.lin_gate_in.reset_parameters()
-            self.lin_gate_memory.reset_parameters()
-
     def initial_state(self, x: Tensor) -> Tensor:
         r"""Returns the memory before the first step for each row of :obj:`x`: the
         identity, padded with zeros or cut to :math:`[S, D]`."""
@@ -161,7 +153,7 @@ class RelationalMemory(nn.Module):
         )
 
 
-class MemoryBlock(nn.Module):
+class MemoryBlock(Composite):
     r"""Attention among the rows of a memory, then an MLP on each, both with a residual
     connection and a layer norm; see :class:`RelationalMemory`.
 
@@ -184,12 +176,6 @@ class MemoryBlock(nn.Module):
         self.norm_attention = nn.LayerNorm(width)
         self.mlp = MLP([width] * (mlp_layers + 1), norm=None)
         self.norm_mlp = nn.LayerNorm(width)
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        parts = (self.norm_qkv, self.norm_attention, self.norm_mlp)
-        for part in (self.lin_qkv, self.mlp, *parts):
-            part.reset_parameters()
 
     def forward(self, memory: Tensor) -> Tensor:
         r"""Runs the forward pass."""

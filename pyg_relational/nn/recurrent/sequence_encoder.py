@@ -9,6 +9,7 @@ from torch_geometric.utils import segment
 from pyg_relational._checks import check_name
 from pyg_relational.nn.aggr.step_attention import StepAttention
 from pyg_relational.nn.checks import check_features, check_optional, check_tokens
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.pairwise import PairwiseMLP
 from pyg_relational.nn.recurrent.state import State, map_state
 from pyg_relational.nn.sequences import Sequences, packed_order, read_sequences
@@ -17,7 +18,7 @@ from pyg_relational.nn.sets import check_questions
 CELLS = {"rnn": nn.RNN, "gru": nn.GRU, "lstm": nn.LSTM}
 
 
-class SequenceEncoder(nn.Module):
+class SequenceEncoder(Composite):
     r"""A recurrent network over ragged sequences: a state for each step.
 
     .. math::
@@ -71,10 +72,6 @@ class SequenceEncoder(nn.Module):
             bidirectional=bidirectional,
         )
         self.out_channels = hidden_channels * (2 if bidirectional else 1)
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.rnn.reset_parameters()
 
     def forward(self, x: Tensor, ptr: Tensor) -> Tensor:
         r"""Runs the forward pass.

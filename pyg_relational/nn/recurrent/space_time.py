@@ -3,6 +3,7 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor, nn
 
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.conv import RelationConv
 from pyg_relational.nn.encoders import ObjectEncoder
 from pyg_relational.nn.frames import Frames
@@ -12,7 +13,7 @@ from pyg_relational.nn.recurrent.state import State
 from pyg_relational.ops import ptr_to_batch
 
 
-class SpaceTimeLayer(nn.Module):
+class SpaceTimeLayer(Composite):
     r"""Relates the nodes of each frame to each other, then each node to its past.
 
     .. math::
@@ -72,12 +73,6 @@ class SpaceTimeLayer(nn.Module):
         )
         self.out_channels = self.sequence.out_channels
 
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        if self.conv is not None:
-            self.conv.reset_parameters()
-        self.sequence.reset_parameters()
-
     def forward(
         self, x: Tensor, frames: Frames, state: State | None = None
     ) -> tuple[Tensor, State]:
@@ -113,7 +108,7 @@ class SpaceTimeLayer(nn.Module):
         return f"{self.__class__.__name__}(conv={self.conv}, {self.sequence})"
 
 
-class SpaceTimeEncoder(nn.Module):
+class SpaceTimeEncoder(Composite):
     r"""A stack of :class:`~pyg_relational.nn.recurrent.SpaceTimeLayer`: a state for
     each node and frame that has read the nodes around it and its past.
 
@@ -131,14 +126,7 @@ class SpaceTimeEncoder(nn.Module):
         num_layers (int): The number of layers. (default: :obj:`1`)
         edge_dim (int, optional): The width of edge features. (default: :obj:`None`)
         u_dim (int, optional): The width of a question. (default: :obj:`None`)
-        aggr (str): The reduction of messages. (default: :obj:`"sum"`)
-        self_pairs (bool): Whether a node meets itself where all pairs are meant.
-            (default: :obj:`True`)
-        cell (str): :obj:`"rnn"`, :obj:`"gru"` or :obj:`"lstm"`.
-            (default: :obj:`"gru"`)
-        bidirectional (bool): Whether to read backwards too.
-            (default: :obj:`False`)
-        act (str): The activation. (default: :obj:`"relu"`)
+        aggr, self_pairs, cell, bidirectional, act: As for :class:`SpaceTimeLayer`.
         dropout (float): Dropout of what each layer after the first reads.
             (default: :obj:`0.0`)
 
@@ -189,12 +177,6 @@ class SpaceTimeEncoder(nn.Module):
             self.layers.append(layer)
             width = layer.out_channels
         self.out_channels = width
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.encoder.reset_parameters()
-        for layer in self.layers:
-            layer.reset_parameters()  # type: ignore[operator]
 
     def forward(
         self,

@@ -4,12 +4,13 @@ import torch
 from torch import Tensor, nn
 from torch_geometric.utils import subgraph
 
+from pyg_relational.nn.composite import Composite
 from pyg_relational.nn.recurrent.state import State, map_state
 
 GRAPH = ("edge_index", "edge_attr", "u", "batch", "batch_size")
 
 
-class Unroll(nn.Module):
+class Unroll(Composite):
     r"""Runs a recurrent cell along time, or for several steps on the same input.
 
     .. math::
@@ -50,10 +51,6 @@ class Unroll(nn.Module):
         if truncate is not None and truncate < 1:
             raise ValueError(f"'truncate' must be at least 1 or None (got {truncate})")
         self.cell, self.truncate = cell, truncate
-
-    def reset_parameters(self) -> None:
-        r"""Resets all learnable parameters of the module."""
-        self.cell.reset_parameters()  # type: ignore[operator]
 
     def forward(
         self,

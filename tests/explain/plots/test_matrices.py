@@ -1,9 +1,9 @@
-"""Pictures are read back from the figure: what it says, and that nothing overlaps."""
-
 from itertools import combinations
 from pathlib import Path
 from typing import Any
 
+import matplotlib.image
+import numpy as np
 import pytest
 import torch
 from matplotlib._pylab_helpers import Gcf
@@ -13,8 +13,16 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.text import Text
 from matplotlib.transforms import Bbox
+from torch_geometric.data import Data
 
-from pyg_relational.explain.plots.matrices import plot_attention, plot_scene, top_pairs
+from pyg_relational.explain import (
+    plot_attention,
+    plot_image_pair,
+    plot_scene,
+    plot_sentence_pair,
+    top_pairs,
+)
+from pyg_relational.explain.plots.matrices import plot_probabilities
 
 SIGNED = torch.tensor([[0.5, -2.0], [0.0, 1.0]])
 
@@ -461,3 +469,166 @@ def test_interrupted_picture_keeps_the_old_file(
         draw(SIGNED, path=path)
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+SENTENCES = ["a man $leeps", "nobody does"]
+PROBABILITIES = {"entailment": 0.1, "neutral": 0.2, "contradiction": 0.7}
+TOKENS = [["a", "man", "$leeps"], ["nobody", "does"]]
+
+
+def given():
+    """The weight of source j for target i is i + j / 10; the other head has twice."""
+    side = torch.tensor([0, 0, 0, 1, 1])
+    i, j = (side[:, None] != side[None]).nonzero().t()
+    alpha = i + j / 10
+    data = Data(side=side, tokens=TOKENS)
+    return data, (torch.stack([j, i]), torch.stack([alpha, 2 * alpha], dim=1))
+
+
+def labels(axis):
+    return [label.get_text() for label in axis]
+
+
+def test_rows_are_tokens_and_columns_what_they_attend_to():
+    data, attention = given()
+    figure = plot_sentence_pair(
+        SENTENCES, PROBABILITIES, data=data, attention=attention
+    )
+    bars, hypothesis, premise, scale = figure.axes
+    drawn = [np.asarray(ax.images[0].get_array()) for ax in (hypothesis, premise)]
+    expected = 1.5 * np.array([[3.0, 3.1, 3.2], [4.0, 4.1, 4.2]])
+    np.testing.assert_allclose(drawn[0], expected)
+    expected = 1.5 * np.array([[0.3, 0.4], [1.3, 1.4], [2.3, 2.4]])
+    np.testing.assert_allclose(drawn[1], expected)
+    assert labels(hypothesis.get_yticklabels()) == TOKENS[1]
+    assert labels(hypothesis.get_xticklabels()) == TOKENS[0]
+    assert labels(premise.get_yticklabels()) == TOKENS[0]
+    assert (premise.get_xlabel(), hypothesis.get_xlabel()) == ("hypothesis", "premise")
+    # One scale for both.
+    for ax in (hypothesis, premise):
+        assert ax.images[0].get_clim() == pytest.approx((0.0, 6.3))
+    assert scale.get_ylabel() == "attention weight, mean of heads"
+    assert [bar.get_width() for bar in bars.patches] == [0.1, 0.2, 0.7]
+
+
+def test_without_attention_there_are_bars_only(tmp_path):
+    path = tmp_path / "pair.png"
+    figure = plot_sentence_pair(SENTENCES, PROBABILITIES, data=given()[0], path=path)
+    assert len(figure.axes) == 1
+    heading = figure.get_suptitle().splitlines()
+    assert heading[0] == "hypothesis to premise: contradiction"
+    assert heading[1:] == ["premise: a man $leeps", "hypothesis: nobody does"]
+    assert matplotlib.image.imread(path).ndim == 3
+
+
+def test_long_sentences_are_cut():
+    size = 50
+    side = torch.arange(2).repeat_interleave(size)
+    i, j = (side[:, None] != side[None]).nonzero().t()
+    data = Data(side=side, tokens=[[f"w{k}" for k in range(size)]] * 2)
+    attention = torch.stack([j, i]), torch.ones(len(i))
+    figure = plot_sentence_pair(
+        ["w " * 99, "w"], PROBABILITIES, data=data, attention=attention
+    )
+    assert figure.axes[1].images[0].get_array().shape == (40, 40)
+    assert figure.axes[1].get_xlabel() == "premise (first 40 tokens)"
+    assert max(map(len, figure.get_suptitle().splitlines())) <= 110
+
+
+def test_bad_input_sentences(tmp_path):
+    data, attention = given()
+    plot = plot_sentence_pair
+    with pytest.raises(ValueError, match=r"must be premise and hypothesis \(got 'one'"):
+        plot("one", PROBABILITIES)
+    with pytest.raises(
+        ValueError, match=r"must hold 'tokens' and 'side' .*got no data"
+    ):
+        plot(SENTENCES, PROBABILITIES, attention=attention)
+    data.tokens = [["a"], ["b"]]
+    with pytest.raises(ValueError, match=r"got \[1, 1\] names for \[3, 2\] rows"):
+        plot(SENTENCES, PROBABILITIES, data=data, attention=attention)
+    with pytest.raises(ValueError, match=r"must end in '.png' or '.svg'"):
+        plot(SENTENCES, PROBABILITIES, path=tmp_path / "pair.pdf")
+
+
+Image = pytest.importorskip("PIL.Image", reason="needs the extra vision")
+
+RELATIONS = {"same": 0.1, "larger": 0.7, "smaller": 0.2}
+
+
+def test_images_answer_and_bars(tmp_path: Path) -> None:
+    pixels = np.zeros((4, 6, 3), dtype=np.uint8)
+    pixels[0, 0] = (255, 0, 51)
+    Image.fromarray(pixels).save(tmp_path / "a.png")
+    second = torch.full((3, 2, 2), 102, dtype=torch.uint8)
+    figure = plot_image_pair([tmp_path / "a.png", second], RELATIONS)
+    assert figure.get_suptitle() == "second to first: larger"
+    first, other, bars = figure.axes
+    assert first.get_title() == "first: a.png"
+    np.testing.assert_allclose(first.images[0].get_array()[0, 0], [1, 0, 0.2])
+    np.testing.assert_allclose(other.images[0].get_array(), 0.4)
+    assert [bar.get_width() for bar in bars.patches] == [0.1, 0.7, 0.2]
+    assert [text.get_text() for text in bars.texts] == ["10.0%", "70.0%", "20.0%"]
+    assert not first.child_axes
+
+
+def test_what_the_model_saw_is_in_the_corner(tmp_path: Path) -> None:
+    seen = torch.arange(128).view(2, 8, 8)
+    image = torch.zeros(3, 4, 4)
+    path = tmp_path / "out.png"
+    figure = plot_image_pair(
+        [image, image],
+        RELATIONS,
+        data=Data(seen=seen),
+        title="digits",
+        path=path,
+    )
+    assert figure.get_suptitle() == "digits"
+    for number in range(2):
+        (inset,) = figure.axes[number].child_axes
+        np.testing.assert_array_equal(inset.images[0].get_array(), seen[number])
+    with Image.open(path) as written:
+        assert written.size[0] > 500
+    assert [p.name for p in tmp_path.iterdir()] == ["out.png"]
+
+
+def test_large_images_are_scaled_down() -> None:
+    image = torch.zeros(3, 1200, 300, dtype=torch.uint8)
+    figure = plot_image_pair([image, image], RELATIONS)
+    assert figure.axes[0].images[0].get_array().shape == (600, 150, 3)
+
+
+def test_the_largest_bar_stands_out() -> None:
+    ax = Figure().subplots()
+    plot_probabilities(RELATIONS, ax)
+    colours = [bar.get_facecolor() for bar in ax.patches]
+    assert colours[0] == colours[2] != colours[1]
+    # The first answer is on top.
+    assert ax.get_ylim()[0] > ax.get_ylim()[1]
+
+
+@pytest.mark.parametrize(
+    ("images", "probabilities", "path", "message"),
+    [
+        (
+            ["a.png"],
+            RELATIONS,
+            None,
+            "'images' must be two files or tensors",
+        ),
+        ("ab", RELATIONS, None, "'images' must be two files or tensors"),
+        ([torch.zeros(3, 2, 2)] * 2, {}, None, "'probabilities' must name one"),
+        ([torch.zeros(3, 2, 2)] * 2, {"a": 1.5}, None, r"between 0 and 1 \(got 1.5"),
+        (
+            [torch.zeros(3, 2, 2)] * 2,
+            RELATIONS,
+            "a.jpg",
+            "'path' must end in",
+        ),
+    ],
+)
+def test_bad_input_is_named(
+    images: object, probabilities: dict[str, float], path: str, message: str
+) -> None:
+    with pytest.raises(ValueError, match=message):
+        plot_image_pair(images, probabilities, path=path)
