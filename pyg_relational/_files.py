@@ -10,8 +10,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from pyg_relational._checks import UsageError
 from pyg_relational._extras import with_remedy
 
@@ -118,6 +116,8 @@ def _checksum_path(path: Path) -> Path:
 def alone(path: Path) -> Iterator[None]:
     """Waits until no other process creates the file. The system unlocks what a killed
     process held, so a lock file that is left behind locks nothing."""
+    from filelock import FileLock
+
     file = path.with_name(f".{path.name}.lock")
     lock = FileLock(file)
     with explained(path):
