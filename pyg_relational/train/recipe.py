@@ -353,8 +353,10 @@ def apply_settings(
     config: dict[str, Any], settings: dict[str, Any], where: str = "--set"
 ) -> dict[str, Any]:
     """Return a copy of a configuration with some options set."""
-    check_settings(config, ((key, [settings[key]]) for key in settings), where)
     config = copy.deepcopy(config)
+    if not settings:
+        return config
+    check_settings(config, ((key, [settings[key]]) for key in settings), where)
     for key, value in settings.items():
         *parents, name = key.split(".")
         target = config
