@@ -489,9 +489,7 @@ def build_model(spec: dict[str, Any]) -> "nn.Module":
         if name not in names and not is_open:
             raise UsageError(
                 f"model {spec['class']} takes no argument '{name}'; "
-                f"{nearest_names(name, names)}. A run from before an argument was "
-                "renamed loads once it is renamed in the files of its folder, see "
-                "'Changed' in CHANGELOG.md"
+                f"{nearest_names(name, names)}"
             )
     try:
         return model(

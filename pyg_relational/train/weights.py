@@ -98,7 +98,7 @@ def without_checksum(spec: Any) -> Any:
 def renewed(spec: dict[str, Any]) -> dict[str, Any]:
     """Return the description of a model as its class takes it today."""
     taken, _ = argument_names(model_class(spec["class"]))
-    args = dict(DEFAULTS.get(spec["class"], {}))
+    args: dict[str, Any] = dict(DEFAULTS.get(spec["class"], {}))
     for name, value in spec["args"].items():
         now = RENAMED.get(name, name)
         inner = isinstance(value, dict) and set(value) == {"class", "args"}
