@@ -183,18 +183,12 @@ def triple_relations(
     memory are cubic, a million triples for 100 objects.
 
     Args:
-        data (Data): A graph, or a batch of them.
-        predicates (list of Predicate): The predicates, each about three objects.
-        columns (dict or list of str): Where the attributes are, as in
-            :func:`attribute_table`.
+        data, predicates, columns: As in :func:`pair_relations`; each predicate is
+            about three objects.
 
     Returns:
         (torch.Tensor, torch.Tensor): The triples :math:`[3, T]` in lexical order, and
         whether each of :math:`R` predicates holds, boolean :math:`[T, R]`.
-
-    Raises:
-        ValueError: If a predicate is not about three objects, or reads an attribute
-            that no column holds.
     """
     index = _all_triples(set_boundaries(data))
     return index, _evaluate(data, predicates, columns, index)

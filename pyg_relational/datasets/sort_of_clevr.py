@@ -20,11 +20,9 @@ from torch_geometric.data import Data
 from pyg_relational._checks import check_int, check_name
 from pyg_relational.datasets.base import (
     SPLITS,
-    Filter,
     GeneratedDataset,
     Slices,
     StoredDataset,
-    Transform,
     collate_stacked,
     split_size,
 )
@@ -539,8 +537,8 @@ class SortOfCLEVROnDisk(SortOfCLEVRTask, ChunkedOnDiskDataset):
             As for :class:`~pyg_relational.datasets.SortOfCLEVR`.
         chunk_size (int): Scenes of a random stream, which are stored at once; part of
             the file name. (default: `10_000`)
-        transform, pre_transform, pre_filter, workers, force_reload: As for
-            :class:`~pyg_relational.datasets.ChunkedOnDiskDataset`.
+        **kwargs (optional): `transform`, `pre_transform`, `pre_filter`, `workers` and
+            `force_reload` of :class:`~pyg_relational.datasets.ChunkedOnDiskDataset`.
     """
 
     def __init__(
@@ -554,11 +552,7 @@ class SortOfCLEVROnDisk(SortOfCLEVRTask, ChunkedOnDiskDataset):
         num_objects: int = 6,
         seed: int = 0,
         chunk_size: int = 10_000,
-        transform: Transform | None = None,
-        pre_transform: Transform | None = None,
-        pre_filter: Filter | None = None,
-        workers: int = 1,
-        force_reload: bool = False,
+        **kwargs: Any,
     ) -> None:
         self._choose(representation, num_objects)
         self.num_samples = size = split_size(split, num_train, num_val, num_test)
@@ -577,11 +571,7 @@ class SortOfCLEVROnDisk(SortOfCLEVRTask, ChunkedOnDiskDataset):
                 stream=(seed, SPLITS.index(split)),
             ),
             num_chunks=-(-size // chunk_size),
-            transform=transform,
-            pre_transform=pre_transform,
-            pre_filter=pre_filter,
-            workers=workers,
-            force_reload=force_reload,
+            **kwargs,
         )
 
 
