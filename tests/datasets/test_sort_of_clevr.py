@@ -52,8 +52,11 @@ def test_ten_answers():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nearest_shap red", "question kind 'nearest_shap'; did you mean 'nearest_sha"),
-        ("shape gray", "colour 'gray'; did you mean 'grey'"),
+        (
+            "nearest_shap red",
+            "'question kind' .*'nearest_shap'.*; did you mean 'nearest_sha",
+        ),
+        ("shape gray", "'colour' .*'gray'.*; did you mean 'grey'"),
         ("shape", "two words"),
         ("what shape red", "two words"),
         ("", "two words"),
@@ -70,9 +73,9 @@ def test_question_must_be_text():
 
 
 def test_unknown_words_cannot_be_encoded():
-    with pytest.raises(ValueError, match="colour 'purple'"):
+    with pytest.raises(ValueError, match=r"'colour' .*'purple'"):
         encode_question("purple", "shape")
-    with pytest.raises(ValueError, match="question kind 'size'"):
+    with pytest.raises(ValueError, match=r"'question kind' .*'size'"):
         encode_question("red", "size")
 
 
@@ -269,7 +272,7 @@ def test_description_gives_the_scene_of_the_dataset(tmp_path, representation):
         ([RED, GREEN | {"x": 20}], ["shape red"], "overlap.*above 100, got 100"),
         ([RED, GREEN], ["shape blue"], "blue object, but.*only red, green"),
         ([RED], ["nearest_shape red"], "needs a second object"),
-        ([RED], ["size red"], "question kind 'size'"),
+        ([RED], ["size red"], "'question kind' .*'size'"),
     ],
 )
 def test_wrong_scene_is_explained(objects, questions, message):
