@@ -189,6 +189,10 @@ def triple_relations(
     Returns:
         (torch.Tensor, torch.Tensor): The triples :math:`[3, T]` in lexical order, and
         whether each of :math:`R` predicates holds, boolean :math:`[T, R]`.
+
+    Raises:
+        ValueError: If a predicate is not about three objects, or reads an attribute
+            that no column holds.
     """
     index = _all_triples(set_boundaries(data))
     return index, _evaluate(data, predicates, columns, index)

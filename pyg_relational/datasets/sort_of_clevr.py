@@ -20,9 +20,11 @@ from torch_geometric.data import Data
 from pyg_relational._checks import check_int, check_name
 from pyg_relational.datasets.base import (
     SPLITS,
+    Filter,
     GeneratedDataset,
     Slices,
     StoredDataset,
+    Transform,
     collate_stacked,
     split_size,
 )
@@ -74,15 +76,6 @@ def encode_questions(colour_id: Tensor, subtype_id: Tensor) -> Tensor:
     colour = one_hot(colour_id, len(COLOURS))
     subtype = one_hot(subtype_id, len(SUBTYPES))
     return torch.cat([colour, subtype], dim=-1).float()
-
-
-def encode_question(colour: str, subtype: str) -> Tensor:
-    """Encodes one question as a vector `[12]`, a row of `u` in the dataset."""
-    check_name("question kind", subtype, SUBTYPES)
-    check_name("colour", colour, COLOURS)
-    return encode_questions(
-        torch.tensor(COLOURS.index(colour)), torch.tensor(SUBTYPES.index(subtype))
-    )
 
 
 def parse_question(text: str) -> tuple[str, str]:
@@ -537,8 +530,8 @@ class SortOfCLEVROnDisk(SortOfCLEVRTask, ChunkedOnDiskDataset):
             As for :class:`~pyg_relational.datasets.SortOfCLEVR`.
         chunk_size (int): Scenes of a random stream, which are stored at once; part of
             the file name. (default: `10_000`)
-        **kwargs (optional): `transform`, `pre_transform`, `pre_filter`, `workers` and
-            `force_reload` of :class:`~pyg_relational.datasets.ChunkedOnDiskDataset`.
+        transform, pre_transform, pre_filter, workers, force_reload: As for
+            :class:`~pyg_relational.datasets.ChunkedOnDiskDataset`.
     """
 
     def __init__(
@@ -552,7 +545,11 @@ class SortOfCLEVROnDisk(SortOfCLEVRTask, ChunkedOnDiskDataset):
         num_objects: int = 6,
         seed: int = 0,
         chunk_size: int = 10_000,
-        **kwargs: Any,
+        transform: Transform | None = None,
+        pre_transform: Transform | None = None,
+        pre_filter: Filter | None = None,
+        workers: int = 1,
+        force_reload: bool = False,
     ) -> None:
         self._choose(representation, num_objects)
         self.num_samples = size = split_size(split, num_train, num_val, num_test)
@@ -571,7 +568,11 @@ class SortOfCLEVROnDisk(SortOfCLEVRTask, ChunkedOnDiskDataset):
                 stream=(seed, SPLITS.index(split)),
             ),
             num_chunks=-(-size // chunk_size),
-            **kwargs,
+            transform=transform,
+            pre_transform=pre_transform,
+            pre_filter=pre_filter,
+            workers=workers,
+            force_reload=force_reload,
         )
 
 
