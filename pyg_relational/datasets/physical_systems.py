@@ -235,10 +235,8 @@ class PhysicalSystemCount(WholePaths):
     :class:`~pyg_relational.datasets.PhysicalConnections` with springs. They are not
     those of the paper, which does not give them in full.
 
-    Args:
-        root, split, num_masses, num_frames, layout, differences, frame_time, box,
-            **kwargs: As for :class:`~pyg_relational.datasets.PhysicalConnections`, with
-            10 masses and 16 frames by default.
+    All arguments are those of :class:`~pyg_relational.datasets.PhysicalConnections`,
+    without `force`, and with 10 masses and 16 frames by default.
 
     Shapes:
         - **x**, **mask:** as in :class:`~pyg_relational.datasets.PhysicalConnections`
@@ -300,9 +298,10 @@ class PhysicalMotion(PhysicalSystems):
     origin: systems do not act on each other, so where each of them is, and how it
     moves as a whole, is nothing to be learnt.
 
+    Other arguments are those of
+    :class:`~pyg_relational.datasets.PhysicalConnections`.
+
     Args:
-        root, split, num_masses, frame_time, **kwargs: As for
-            :class:`~pyg_relational.datasets.PhysicalConnections`.
         force (str): `"springs"`, `"charges"` or `"gravity"`. (default: `"springs"`)
         num_frames (int): Frames that are simulated, more than `history` and `horizon`
             together. (default: `49`)
