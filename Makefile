@@ -10,15 +10,16 @@ STAMP := $(VENV)/.installed
 demo: $(STAMP)  ## Train the relation network on Sort-of-CLEVR and print its table.
 	$(BIN)/pyg-relational train sort-of-clevr --resume
 
-test: $(STAMP)  ## Run every test but the slow ones.
-	$(BIN)/python -m pytest -m "not slow"
+# One thread a process: they share the cores.
+test: $(STAMP)  ## Run every test but the slow ones, one process a core.
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest --numprocesses auto -m "not slow"
 
 test-slow: $(STAMP)  ## Run the tests that take minutes.
 	$(BIN)/python -m pytest -m slow
 
 coverage: $(STAMP)  ## Run every test but the slow ones, say which lines they run.
 	$(BIN)/python -m coverage erase
-	$(BIN)/python -m coverage run -m pytest -m "not slow"
+	OMP_NUM_THREADS=1 $(BIN)/python -m coverage run -m pytest --numprocesses auto -m "not slow"
 	$(BIN)/python -m coverage combine --quiet
 	$(BIN)/python -m coverage report --skip-covered --sort cover
 

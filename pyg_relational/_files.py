@@ -10,10 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from filelock import FileLock
-
 from pyg_relational._checks import UsageError
-from pyg_relational._extras import require
+from pyg_relational._extras import with_remedy
 
 if TYPE_CHECKING:
     import yaml
@@ -118,6 +116,8 @@ def _checksum_path(path: Path) -> Path:
 def alone(path: Path) -> Iterator[None]:
     """Waits until no other process creates the file. The system unlocks what a killed
     process held, so a lock file that is left behind locks nothing."""
+    from filelock import FileLock
+
     file = path.with_name(f".{path.name}.lock")
     lock = FileLock(file)
     with explained(path):
@@ -161,8 +161,11 @@ def read_yaml(path: Path) -> Any:
 
 def parse_yaml(text: str, source: str) -> Any:
     """Returns the plain values of a YAML text."""
+    try:
+        import yaml
     # An extra brings it: the library half reads no YAML.
-    yaml: Any = require("yaml")
+    except ModuleNotFoundError as error:
+        raise with_remedy(error) from error
     try:
         node = yaml.compose(text, Loader=yaml.SafeLoader)
         if node is not None and _entries(node, {}) > MAX_ENTRIES:

@@ -224,7 +224,8 @@ def test_benchmark_prints_and_writes_its_figures(
 ) -> None:
     text = "def run(size: int = 1) -> dict:\n    return {'size': size}\n"
     (tmp_path / "toy_speed.py").write_text(text)
-    monkeypatch.setattr(benchmarks, "__path__", [str(tmp_path)])
+    places = [str(tmp_path), *benchmarks.__path__]
+    monkeypatch.setattr(benchmarks, "__path__", places)
     output = tmp_path / "figures.json"
     arguments = ["benchmark", "toy_speed", "--size", "3", "--output", str(output)]
     assert main(arguments) == 0

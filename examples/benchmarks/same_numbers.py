@@ -889,6 +889,11 @@ def differences(before: Any, after: Any, place: str = "") -> Iterator[str]:
         say(f"note: {place}: {after}")
         return
     if isinstance(before, dict) and isinstance(after, dict):
+        # Names of attributes, as of arguments, may have changed.
+        for key in [*before]:
+            new = next((n for n in RENAMED.get(key, ()) if n in after), None)
+            if key not in after and new is not None and new not in before:
+                before = {new if k == key else k: v for k, v in before.items()}
         for key in dict.fromkeys((*before, *after)):
             where = f"{place}/{key}".strip("/")
             if key not in after:

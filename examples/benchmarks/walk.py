@@ -15,6 +15,7 @@ from types import CodeType, FrameType
 from typing import Any
 
 import networkx as nx
+import yaml
 
 import pyg_relational
 
@@ -75,17 +76,21 @@ def walk_of_training(folder: Path, recipe: str = "sort-of-clevr") -> Walk:
     from torch.optim.optimizer import register_optimizer_step_pre_hook
 
     from pyg_relational.cli import main
+    from pyg_relational.train import load_recipe
 
     def stop(*args: Any) -> None:
         raise FirstStep
 
-    options = ["--run-dir", f"{folder}/run", "--data-root", f"{folder}/data"]
-    small = "dataset.args.num_train", "dataset.args.num_val", "dataset.args.num_test"
-    settings = str(dict.fromkeys(small, 20)).replace("'", '"')
+    content = load_recipe(recipe)
+    small = dict.fromkeys(("num_train", "num_val", "num_test"), 20)
+    content["dataset"]["args"] |= small
+    content["dataset"]["root"] = str(folder / "data")
+    path = folder / "small.yaml"
+    path.write_text(yaml.safe_dump(content, sort_keys=False))
     hook = register_optimizer_step_pre_hook(stop)
     try:
         with recorded() as walk:
-            main(["train", recipe, "--set", settings, *options])
+            main(["train", str(path), "--run-dir", str(folder / "run")])
     except FirstStep:
         pass
     finally:

@@ -537,7 +537,7 @@ class OptionsFile(ActionConfigFile):
         before = cfg.get("set")
         super().__call__(parser, cfg, values, *args)
         if before or cfg.get("set"):
-            cfg["set"] = {**(before or {}), **_numbers(cfg["set"] or {})}
+            cfg["set"] = {**(before or {}), **_numbers(cfg["set"], f"'{path}': set")}
 
 
 class Settings(Action):
@@ -545,16 +545,16 @@ class Settings(Action):
 
     def __call__(self, parser: Any, cfg: Any, values: Any, *args: Any) -> None:
         """Read the options."""
-        content = parse_yaml(values, "--set") or {}
-        if not isinstance(content, dict):
-            raise UsageError(f"--set must be a mapping of options, not {content!r}")
-        cfg["set"] = {**(cfg.get("set") or {}), **_numbers(content)}
+        content = parse_yaml(values, "--set")
+        cfg["set"] = {**(cfg.get("set") or {}), **_numbers(content, "--set")}
 
 
-def _numbers(settings: Options) -> Options:
+def _numbers(settings: Any, where: str) -> Options:
     """Settings with numbers such as 1e-3, which YAML takes for text."""
+    if not isinstance(settings or {}, dict):
+        raise UsageError(f"{where} must be a mapping of options, not {settings!r}")
     numbers = {}
-    for key, value in settings.items():
+    for key, value in (settings or {}).items():
         try:
             numbers[key] = float(value) if isinstance(value, str) else value
         except ValueError:

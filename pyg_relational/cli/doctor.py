@@ -4,7 +4,6 @@ right on this machine.
 
 import os
 import platform
-import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from importlib import metadata
@@ -14,6 +13,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from pyg_relational._extras import EXTRAS
 from pyg_relational.ops import (
     additive_attention,
     dot_attention,
@@ -183,16 +183,9 @@ def _version(name: str) -> str:
 
 def _extras() -> dict[str, str]:
     """The extras, each with what is missing of it."""
-    wanted: dict[str, list[str]] = {}
-    for line in metadata.requires(PROJECT) or []:
-        requirement, _, marker = line.partition(";")
-        found = re.search(r"extra == ['\"]([\w-]+)['\"]", marker)
-        package = re.match(r"[\w.-]+", requirement.strip())
-        if found and package and package[0] != PROJECT:
-            wanted.setdefault(found[1], []).append(package[0])
     out = {}
-    for extra, packages in wanted.items():
-        missing = [name for name in packages if _version(name) == "missing"]
+    for extra, packages in EXTRAS.items():
+        missing = [x for x in packages.values() if _version(x) == "missing"]
         out[f"extra {extra}"] = f"lacks {', '.join(missing)}" if missing else "complete"
     return out
 

@@ -32,32 +32,21 @@ LISTED = 100  # bad scenes in the report for people
 
 @dataclass(frozen=True)
 class Conversion:
-    """How files become a dataset.
+    """How files become a dataset."""
 
-    Args:
-        options (Mapping): Arguments of :class:`~pyg_relational.data.SceneEncoder`.
-            (default: none)
-        schema (Path, optional): A saved schema to use instead of looking at the
-            scenes. (default: `None`)
-        split (tuple of float): The shares of scenes for training, validation and test;
-            a scene's place in its file decides, so shares are met on average.
-            (default: `(0.8, 0.1, 0.1)`)
-        seed (int): Which scenes go where. (default: `0`)
-        bad (str): A bad scene is left out, `"skip"`, or ends the conversion, `"fail"`.
-            (default: `"fail"`)
-        shard_size (int): Files, or lines of JSON Lines, in a shard. (default: `1000`)
-        workers (int): Processes that read and encode. (default: `1`)
-        progress (bool): Whether to show a progress bar. (default: `False`)
-    """
-
+    # Arguments of `SceneEncoder`.
     options: Mapping[str, Any] = field(default_factory=dict)
+    # A saved schema to use instead of looking at the scenes.
     schema: Path | None = None
+    # The shares of scenes for training, validation and test; a scene's place in its
+    # file decides, so shares are met on average.
     split: tuple[float, ...] = (0.8, 0.1, 0.1)
-    seed: int = 0
+    seed: int = 0  # which scenes go where
+    # A bad scene is left out, `"skip"`, or ends the conversion, `"fail"`.
     bad: str = "fail"
-    shard_size: int = 1000
-    workers: int = 1
-    progress: bool = False
+    shard_size: int = 1000  # files, or lines of JSON Lines, in a shard
+    workers: int = 1  # processes that read and encode
+    progress: bool = False  # whether to show a progress bar
 
 
 def convert(source: Path, root: Path, how: Conversion) -> dict[str, Any]:

@@ -183,10 +183,8 @@ def triple_relations(
     memory are cubic, a million triples for 100 objects.
 
     Args:
-        data (Data): A graph, or a batch of them.
-        predicates (list of Predicate): The predicates, each about three objects.
-        columns (dict or list of str): Where the attributes are, as in
-            :func:`attribute_table`.
+        data, predicates, columns: As in :func:`pair_relations`; each predicate is
+            about three objects.
 
     Returns:
         (torch.Tensor, torch.Tensor): The triples :math:`[3, T]` in lexical order, and

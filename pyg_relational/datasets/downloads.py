@@ -51,21 +51,13 @@ DAMAGE = (
 
 @dataclass(frozen=True)
 class RawFile:
-    """A file that a dataset is made of and that can be fetched.
+    """A file that a dataset is made of and that can be fetched."""
 
-    Args:
-        name (str): Its name.
-        url (str): Where it can be fetched.
-        sha256 (str, optional): Of what it holds.
-        folder (str): Where it lies in the folder that `PYG_RELATIONAL_DATA` names.
-        read (Callable, optional): Checks what was fetched and returns what is stored of
-            it, compressed by gzip.
-    """
-
-    name: str
-    url: str
-    sha256: str | None = None
-    folder: str = ""
+    name: str  # its name
+    url: str  # where it can be fetched
+    sha256: str | None = None  # of what it holds
+    folder: str = ""  # where it lies in the folder that `PYG_RELATIONAL_DATA` names
+    # Checks what was fetched and returns what is stored of it, compressed by gzip.
     read: Callable[[Path], bytes] | None = None
 
     def path(self, root: str) -> Path:
@@ -135,17 +127,11 @@ def check_sha256(path: str | Path, sha256: str, source: str | None = None) -> No
 
 @dataclass(frozen=True)
 class Version:
-    """What a server says of the file that it sends.
+    """What a server says of the file that it sends."""
 
-    Args:
-        url (str): Where the file is.
-        validator (str, optional): Its strong ETag, or else when it was changed.
-        length (int, optional): Its bytes.
-    """
-
-    url: str
-    validator: str | None
-    length: int | None
+    url: str  # where the file is
+    validator: str | None  # its strong ETag, or else when it was changed
+    length: int | None  # its bytes
 
 
 class ChangedError(Exception):

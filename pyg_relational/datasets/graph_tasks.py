@@ -29,19 +29,13 @@ SMALLEST = 2
 
 
 class GraphSample(NamedTuple):
-    """A graph and its answers.
+    """A graph and its answers."""
 
-    Args:
-        x (ndarray): `[N, F]` features of the nodes.
-        y (ndarray): `[N]` or `[E]` answers.
-        edge_index (ndarray, optional): `[2, E]` edges; all pairs without them.
-        length (int): How far apart what has to be related is: edges of the path, or
-            to the farthest node; 1 where all are related to all.
-    """
-
-    x: NDArray[np.float32]
-    y: Array
-    edge_index: Array | None
+    x: NDArray[np.float32]  # `[N, F]` features of the nodes
+    y: Array  # `[N]` or `[E]` answers
+    edge_index: Array | None  # `[2, E]` edges; all pairs without them
+    # How far apart what has to be related is: edges of the path, or to the farthest
+    # node; 1 where all are related to all.
     length: int
 
 

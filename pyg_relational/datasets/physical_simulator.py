@@ -31,21 +31,13 @@ LIGHTEST, HEAVIEST = 0.5, 1.5
 
 @dataclass(frozen=True)
 class Systems:
-    """What S simulations of N masses each start from.
+    """What S simulations of N masses each start from."""
 
-    Args:
-        position (ndarray): `[S, N, 2]`, or `[S, N, T, 2]` of T frames.
-        velocity (ndarray): The same shape, per unit of time.
-        coupling (ndarray): `[S, N, N]`, symmetric; positive where two masses attract.
-        mass (ndarray): `[S, N]`, positive.
-        softening (float, optional): Length below which an inverse-square force no
-            longer grows; `None` for springs. (default: `None`)
-    """
-
-    position: Array
-    velocity: Array
-    coupling: Array
-    mass: Array
+    position: Array  # `[S, N, 2]`, or `[S, N, T, 2]` of T frames
+    velocity: Array  # the same shape, per unit of time
+    coupling: Array  # `[S, N, N]`, symmetric; positive where two masses attract
+    mass: Array  # `[S, N]`, positive
+    # Length below which an inverse-square force no longer grows; `None` for springs.
     softening: float | None = None
 
 
@@ -201,19 +193,12 @@ def _check(
 
 @dataclass(frozen=True)
 class Force:
-    """A force and the settings that it is simulated with.
+    """A force and the settings that it is simulated with."""
 
-    Args:
-        strength (float): Stiffness of a spring, or factor of the inverse-square force.
-        spread (float): Standard deviation of the coordinates at the start.
-        softening (float, optional): As in `Systems`.
-        steps_per_time (int): Integration steps in a unit of time.
-    """
-
-    strength: float
-    spread: float
-    softening: float | None
-    steps_per_time: int
+    strength: float  # stiffness of a spring, or factor of the inverse-square force
+    spread: float  # standard deviation of the coordinates at the start
+    softening: float | None  # as in `Systems`
+    steps_per_time: int  # integration steps in a unit of time
 
 
 FORCES = {

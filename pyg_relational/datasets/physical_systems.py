@@ -36,6 +36,8 @@ STATE = 4
 
 # The rows of each attribute of samples of equal size, and how many each sample has.
 Rows = tuple[dict[str, Tensor], dict[str, Tensor]]
+# Systems, the charge or mass of each mass, and which masses are joined.
+Start = tuple[Systems, Array, NDArray[np.bool_]]
 
 
 class PhysicalSystems(GeneratedDataset):
@@ -72,19 +74,11 @@ class PhysicalSystems(GeneratedDataset):
     def _task_name(self) -> str:
         """The task and its own arguments, for the file name."""
 
-    def _starts(
-        self, count: int, num_masses: int, rng: np.random.Generator
-    ) -> tuple[Systems, Array, NDArray[np.bool_]]:
+    def _starts(self, count: int, num_masses: int, rng: np.random.Generator) -> Start:
         return sample_starts(self.force, count, num_masses, rng, self.box)
 
     @abstractmethod
-    def _rows(
-        self,
-        frames: Systems,
-        source: Array,
-        joined: NDArray[np.bool_],
-        rng: np.random.Generator,
-    ) -> Rows:
+    def _rows(self, frames: Systems, start: Start, rng: np.random.Generator) -> Rows:
         """What is stored of simulations of as many masses each."""
 
     def generate(self) -> tuple[Data, Slices]:
@@ -94,15 +88,46 @@ class PhysicalSystems(GeneratedDataset):
         parts, samples = [], []
         for size in np.unique(sizes):
             (own,) = np.nonzero(sizes == size)
-            start, source, joined = self._starts(len(own), int(size), rng)
-            frames = simulate(start, self.num_frames, self.frame_time, steps, self.box)
-            parts.append(self._rows(frames, source, joined, rng))
+            start = self._starts(len(own), int(size), rng)
+            motion = self.num_frames, self.frame_time, steps, self.box
+            parts.append(self._rows(simulate(start[0], *motion), start, rng))
             samples.append(torch.from_numpy(own))
         rows, counts = _in_order(parts, torch.cat(samples))
         return collate_ragged(rows, counts, data_class=self.data_class)
 
 
-class PhysicalConnections(PhysicalSystems):
+class WholePaths(PhysicalSystems):
+    """Tasks that show all frames, in one of two layouts."""
+
+    def _choose_layout(self, layout: str, differences: bool) -> None:
+        self.layout = check_name("layout", layout, LAYOUTS)
+        self.data_class = TemporalGraph if layout == "temporal" else Data
+        self.differences = check_bool("differences", differences)
+
+    def _state_rows(self, frames: Systems) -> Rows:
+        """Positions, velocities per frame, and their differences if asked for."""
+        # [S, N, T, 4]
+        features = np.concatenate(
+            [frames.position, self.frame_time * frames.velocity], axis=-1
+        )
+        if self.differences:
+            # Differences are of the order of 1 in these units: the speed in speeds at
+            # the start, the pull of a spring in its extension.
+            moved = 1 / (SPEED * self.frame_time)
+            pulled = 1 / (FORCES[self.force].strength * self.frame_time**2)
+            # In double precision: velocities hardly change within a frame.
+            change = np.diff(features, axis=2, append=features[:, :, -1:])
+            scaled = change * np.array([moved, moved, pulled, pulled])
+            features = np.concatenate([features, scaled], axis=-1)
+        if self.layout == "temporal":
+            return _frame_rows(features)
+        count, masses = features.shape[:2]
+        # [S, N, T, F] -> [S * N, T * F]
+        x = torch.from_numpy(features).float().flatten(2).flatten(0, 1)
+        return {"x": x}, {"x": torch.full((count,), masses)}
+
+
+class PhysicalConnections(WholePaths):
     r"""Masses in motion: which of them are connected? As in `"Neural relational
     inference for interacting systems" <https://arxiv.org/abs/1802.04687>`_.
 
@@ -169,9 +194,7 @@ class PhysicalConnections(PhysicalSystems):
     ) -> None:
         check_name("force", force, CONNECTION_FORCES)
         self._choose(force, num_masses, num_frames, frame_time, box)
-        self.layout = check_name("layout", layout, LAYOUTS)
-        self.data_class = TemporalGraph if layout == "temporal" else Data
-        self.differences = check_bool("differences", differences)
+        self._choose_layout(layout, differences)
         super().__init__(root, split, **kwargs)
 
     @staticmethod
@@ -183,16 +206,9 @@ class PhysicalConnections(PhysicalSystems):
     def _task_name(self) -> str:
         return f"connections-{self.layout}" + "-differences" * self.differences
 
-    def _rows(
-        self,
-        frames: Systems,
-        source: Array,
-        joined: NDArray[np.bool_],
-        rng: np.random.Generator,
-    ) -> Rows:
-        rows, counts = _state_rows(
-            frames, self.force, self.frame_time, self.layout, self.differences
-        )
+    def _rows(self, frames: Systems, start: Start, rng: np.random.Generator) -> Rows:
+        rows, counts = self._state_rows(frames)
+        _, source, joined = start
         count, masses = source.shape
         # [2, P], all ordered pairs of two different masses
         pairs = (~torch.eye(masses, dtype=torch.bool)).nonzero().T.contiguous()
@@ -205,7 +221,7 @@ class PhysicalConnections(PhysicalSystems):
         return rows, counts | dict.fromkeys([*names, "y", "question_connection"], size)
 
 
-class PhysicalSystemCount(PhysicalSystems):
+class PhysicalSystemCount(WholePaths):
     r"""Masses in motion, joined by springs: how many separate systems do they form? As
     the dynamic systems of `"A simple neural network module for relational reasoning"
     <https://arxiv.org/abs/1706.01427>`_, 10 masses in 16 frames.
@@ -219,10 +235,8 @@ class PhysicalSystemCount(PhysicalSystems):
     :class:`~pyg_relational.datasets.PhysicalConnections` with springs. They are not
     those of the paper, which does not give them in full.
 
-    Args:
-        root, split, num_masses, num_frames, layout, differences, frame_time, box,
-            **kwargs: As for :class:`~pyg_relational.datasets.PhysicalConnections`, with
-            10 masses and 16 frames by default.
+    All arguments are those of :class:`~pyg_relational.datasets.PhysicalConnections`,
+    without `force`, and with 10 masses and 16 frames by default.
 
     Shapes:
         - **x**, **mask:** as in :class:`~pyg_relational.datasets.PhysicalConnections`
@@ -245,9 +259,7 @@ class PhysicalSystemCount(PhysicalSystems):
         **kwargs: Any,
     ) -> None:
         self._choose("springs", num_masses, num_frames, frame_time, box)
-        self.layout = check_name("layout", layout, LAYOUTS)
-        self.data_class = TemporalGraph if layout == "temporal" else Data
-        self.differences = check_bool("differences", differences)
+        self._choose_layout(layout, differences)
         super().__init__(root, split, **kwargs)
 
     @staticmethod
@@ -258,22 +270,12 @@ class PhysicalSystemCount(PhysicalSystems):
     def _task_name(self) -> str:
         return f"count-{self.layout}" + "-differences" * self.differences
 
-    def _starts(
-        self, count: int, num_masses: int, rng: np.random.Generator
-    ) -> tuple[Systems, Array, NDArray[np.bool_]]:
+    def _starts(self, count: int, num_masses: int, rng: np.random.Generator) -> Start:
         return sample_starts(self.force, count, num_masses, rng, self.box, trees=True)
 
-    def _rows(
-        self,
-        frames: Systems,
-        source: Array,
-        joined: NDArray[np.bool_],
-        rng: np.random.Generator,
-    ) -> Rows:
-        rows, counts = _state_rows(
-            frames, self.force, self.frame_time, self.layout, self.differences
-        )
-        y = torch.from_numpy(count_systems(joined) - 1)
+    def _rows(self, frames: Systems, start: Start, rng: np.random.Generator) -> Rows:
+        rows, counts = self._state_rows(frames)
+        y = torch.from_numpy(count_systems(start[2]) - 1)
         names, one = ("y", "question_systems"), torch.ones(len(y), dtype=torch.long)
         return rows | dict.fromkeys(names, y), counts | dict.fromkeys(names, one)
 
@@ -296,9 +298,10 @@ class PhysicalMotion(PhysicalSystems):
     origin: systems do not act on each other, so where each of them is, and how it
     moves as a whole, is nothing to be learnt.
 
+    Other arguments are those of
+    :class:`~pyg_relational.datasets.PhysicalConnections`.
+
     Args:
-        root, split, num_masses, frame_time, **kwargs: As for
-            :class:`~pyg_relational.datasets.PhysicalConnections`.
         force (str): `"springs"`, `"charges"` or `"gravity"`. (default: `"springs"`)
         num_frames (int): Frames that are simulated, more than `history` and `horizon`
             together. (default: `49`)
@@ -378,19 +381,12 @@ class PhysicalMotion(PhysicalSystems):
         window = f"motion-history{self.history}-horizon{self.horizon}"
         return window + "-centred" * self.centred
 
-    def _starts(
-        self, count: int, num_masses: int, rng: np.random.Generator
-    ) -> tuple[Systems, Array, NDArray[np.bool_]]:
+    def _starts(self, count: int, num_masses: int, rng: np.random.Generator) -> Start:
         start, source, joined = super()._starts(count, num_masses, rng)
         return centred(start) if self.centred else start, source, joined
 
-    def _rows(
-        self,
-        frames: Systems,
-        source: Array,
-        joined: NDArray[np.bool_],
-        rng: np.random.Generator,
-    ) -> Rows:
+    def _rows(self, frames: Systems, start: Start, rng: np.random.Generator) -> Rows:
+        _, source, joined = start
         count, masses = source.shape
         # What is shown and asked, and one frame before.
         length = self.history + self.horizon + 1
@@ -421,29 +417,6 @@ class PhysicalMotion(PhysicalSystems):
             rows["edge_index"] = torch.stack(ends)
             counts["edge_index"] = sample.bincount(minlength=count)
         return rows, counts
-
-
-def _state_rows(
-    frames: Systems, force: str, frame_time: float, layout: str, differences: bool
-) -> Rows:
-    """Positions, and velocities per frame, beside their differences if asked for."""
-    # [S, N, T, 4]
-    features = np.concatenate([frames.position, frame_time * frames.velocity], axis=-1)
-    if differences:
-        # Differences are of the order of 1 in these units: the speed in speeds at the
-        # start, the pull of a spring in its extension.
-        moved = 1 / (SPEED * frame_time)
-        pulled = 1 / (FORCES[force].strength * frame_time**2)
-        # In double precision: velocities hardly change within a frame.
-        change = np.diff(features, axis=2, append=features[:, :, -1:])
-        scaled = change * np.array([moved, moved, pulled, pulled])
-        features = np.concatenate([features, scaled], axis=-1)
-    if layout == "temporal":
-        return _frame_rows(features)
-    count, masses = features.shape[:2]
-    # [S, N, T, F] -> [S * N, T * F]
-    x = torch.from_numpy(features).float().flatten(2).flatten(0, 1)
-    return {"x": x}, {"x": torch.full((count,), masses)}
 
 
 def _frame_rows(features: Array) -> Rows:

@@ -78,15 +78,6 @@ def encode_questions(colour_id: Tensor, subtype_id: Tensor) -> Tensor:
     return torch.cat([colour, subtype], dim=-1).float()
 
 
-def encode_question(colour: str, subtype: str) -> Tensor:
-    """Encodes one question as a vector `[12]`, a row of `u` in the dataset."""
-    check_name("question kind", subtype, SUBTYPES)
-    check_name("colour", colour, COLOURS)
-    return encode_questions(
-        torch.tensor(COLOURS.index(colour)), torch.tensor(SUBTYPES.index(subtype))
-    )
-
-
 def parse_question(text: str) -> tuple[str, str]:
     """Reads a question such as `"nearest_shape red"`."""
     if not isinstance(text, str):

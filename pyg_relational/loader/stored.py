@@ -72,20 +72,14 @@ def in_memory(graphs: Sequence[Data] | Any) -> InMemoryDataset:
 
 
 class BatchRows(NamedTuple):
-    """Which rows of an attribute belong to the graphs of a batch.
+    """Which rows of an attribute belong to the graphs of a batch."""
 
-    Args:
-        numbers (torch.Tensor): The number of each graph, `[B]`.
-        rows (torch.Tensor or None): The rows of these graphs one after another, `[R]`;
-            `None` where all graphs have as many.
-        owner (torch.Tensor): The graph of the batch that each row belongs to, `[R]`.
-        ptr (torch.Tensor): Where the graphs start and end in the batch, `[B + 1]`.
-    """
-
-    numbers: Tensor
+    numbers: Tensor  # the number of each graph, `[B]`
+    # The rows of these graphs one after another, `[R]`; `None` where all graphs have as
+    # many.
     rows: Tensor | None
-    owner: Tensor
-    ptr: Tensor
+    owner: Tensor  # the graph of the batch that each row belongs to, `[R]`
+    ptr: Tensor  # where the graphs start and end in the batch, `[B + 1]`
 
     def assignment(self) -> tuple[Tensor, Tensor]:
         """Copies, for what a batch holds may be written to."""

@@ -19,7 +19,8 @@ class R2N2(Composite):
 
     It is one composition for the whole family: :attr:`backbone` is a
     :class:`~pyg_relational.nn.recurrent.RelationalSequenceEncoder`, :attr:`head` the
-    MLP :math:`f`, and each can be replaced, trained or frozen by itself.
+    MLP :math:`f`, and each can be replaced, trained or frozen by itself. Arguments that
+    are not listed are those of the encoder.
 
     Args:
         in_channels (int): As for the encoder.
@@ -29,8 +30,6 @@ class R2N2(Composite):
             (default: :obj:`(128, 128)`)
         readout_channels (list of int): The hidden widths of :math:`f`.
             (default: :obj:`(128,)`)
-        relation, aggr, readout, output, cell, num_layers, bidirectional, num_tokens, \
-        embedding_std, u_dim: As for the encoder.
         horizon (int, optional): Forecast this many further steps of
             :obj:`out_channels` values each. (default: :obj:`None`)
         act (str): The activation of :math:`g` and :math:`f`.
@@ -121,12 +120,8 @@ class TemporalRelationNetwork(R2N2):
         \alpha_t = \mathrm{softmax}_t \big( \mathbf{w}^{\top} \tanh(\mathbf{W}
         \mathbf{h}_t + \mathbf{b}) \big)
 
-    It is :class:`R2N2` without pairs: time steps are related by attention alone.
-
-    Args:
-        in_channels, out_channels, hidden_channels, readout_channels, num_layers, \
-        bidirectional, num_tokens, embedding_std, u_dim, act, dropout: As for
-            :class:`R2N2`.
+    It is :class:`R2N2` without pairs: time steps are related by attention alone. Its
+    arguments are those of :class:`R2N2`.
 
     Shapes:
         - as for :class:`R2N2`

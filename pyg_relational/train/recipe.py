@@ -353,8 +353,10 @@ def apply_settings(
     config: dict[str, Any], settings: dict[str, Any], where: str = "--set"
 ) -> dict[str, Any]:
     """Return a copy of a configuration with some options set."""
-    check_settings(config, ((key, [settings[key]]) for key in settings), where)
     config = copy.deepcopy(config)
+    if not settings:
+        return config
+    check_settings(config, ((key, [settings[key]]) for key in settings), where)
     for key, value in settings.items():
         *parents, name = key.split(".")
         target = config
@@ -487,9 +489,7 @@ def build_model(spec: dict[str, Any]) -> "nn.Module":
         if name not in names and not is_open:
             raise UsageError(
                 f"model {spec['class']} takes no argument '{name}'; "
-                f"{nearest_names(name, names)}. A run from before an argument was "
-                "renamed loads once it is renamed in the files of its folder, see "
-                "'Changed' in CHANGELOG.md"
+                f"{nearest_names(name, names)}"
             )
     try:
         return model(

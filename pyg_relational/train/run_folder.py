@@ -17,7 +17,12 @@ from torch import nn
 
 from pyg_relational._checks import UsageError
 from pyg_relational._files import read_json, read_yaml, write_text
-from pyg_relational.train.weights import load_weights, save_weights, without_checksum
+from pyg_relational.train.weights import (
+    load_weights,
+    renewed,
+    save_weights,
+    without_checksum,
+)
 
 # From glibc's malloc.h; -1 as the second one's value means never.
 _M_TRIM_THRESHOLD, _M_MMAP_THRESHOLD = -1, -3
@@ -213,6 +218,7 @@ def _check_same_run(folder: Path, config: dict[str, Any]) -> None:
 
 def _identity(config: dict[str, Any]) -> dict[str, Any]:
     identity = {key: config[key] for key in IDENTITY}
+    identity["model"] = renewed(config["model"])
     # Where the data lies does not change what is learnt from it.
     identity["dataset"] = {
         key: value for key, value in config["dataset"].items() if key != "root"

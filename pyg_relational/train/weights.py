@@ -16,9 +16,9 @@ import torch
 from safetensors import SafetensorError
 from torch import nn
 
-from pyg_relational._checks import UsageError
+from pyg_relational._checks import UsageError, argument_names
 from pyg_relational._files import read_json, write_atomic, write_json
-from pyg_relational.train.recipe import build_model
+from pyg_relational.train.recipe import build_model, model_class
 
 # Files of these kinds are pickles, which run what they please when they are read.
 PICKLES = (".bin", ".ckpt", ".joblib", ".pickle", ".pkl", ".pt", ".pth")
@@ -29,6 +29,13 @@ MAGIC = (b"PK\x03\x04", b"\x80\x02", b"\x80\x03", b"\x80\x04", b"\x80\x05")
 LARGEST = 10_000
 # What the description calls the checksums.
 WEIGHTS = "weights"
+# Arguments that had another name, or a default, when older models were saved.
+RENAMED = {
+    "embedding_channels": "object_channels",
+    "head_channels": "readout_channels",
+    "reduce": "aggr",
+}
+DEFAULTS = {"PixelRelationNetwork": {"in_channels": 3}}
 
 
 def load_weights(path: Path, spec: Any, remedy: str) -> nn.Module:
@@ -37,6 +44,7 @@ def load_weights(path: Path, spec: Any, remedy: str) -> nn.Module:
     _check_checksum(path, spec, remedy)
     stored = _stored_numbers(path, remedy)
     check_spec(spec, stored)
+    spec = renewed(spec)
     other = f"'{path.parent}' is a run folder of another model: the weights do not fit "
     # Memory is asked for only after the file has shown that it holds as much.
     needed = _needed_numbers(spec)
@@ -85,6 +93,19 @@ def without_checksum(spec: Any) -> Any:
     if not isinstance(spec, dict):
         return spec
     return {key: value for key, value in spec.items() if key != WEIGHTS}
+
+
+def renewed(spec: dict[str, Any]) -> dict[str, Any]:
+    """Return the description of a model as its class takes it today."""
+    taken, _ = argument_names(model_class(spec["class"]))
+    args: dict[str, Any] = dict(DEFAULTS.get(spec["class"], {}))
+    for name, value in spec["args"].items():
+        now = RENAMED.get(name, name)
+        inner = isinstance(value, dict) and set(value) == {"class", "args"}
+        args[now if name not in taken and now in taken else name] = (
+            renewed(value) if inner else value
+        )
+    return {**spec, "args": args}
 
 
 def check_no_pickle(path: Path) -> None:

@@ -17,7 +17,7 @@ from pyg_relational.datasets.sort_of_clevr import (
     answer_questions,
     describe_scenes,
     draw_scenes,
-    encode_question,
+    encode_questions,
     kind_of,
     parse_question,
     question_text,
@@ -34,15 +34,16 @@ def test_kinds():
 
 
 def test_encoding():
-    question = encode_question("blue", "left")
+    colour, subtype = COLOURS.index("blue"), SUBTYPES.index("left")
+    question = encode_questions(torch.tensor(colour), torch.tensor(subtype))
     assert question.tolist() == [0, 0, 1, 0, 0, 0, 0, 1, 0, 0, 0, 0]
 
 
 def test_every_question_survives_encoding_and_parsing():
-    for colour in COLOURS:
-        for subtype in SUBTYPES:
-            text = question_text(encode_question(colour, subtype))
-            assert parse_question(text) == (subtype, colour)
+    for k, colour in enumerate(COLOURS):
+        for j, subtype in enumerate(SUBTYPES):
+            question = encode_questions(torch.tensor(k), torch.tensor(j))
+            assert parse_question(question_text(question)) == (subtype, colour)
 
 
 def test_ten_answers():
@@ -52,8 +53,11 @@ def test_ten_answers():
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("nearest_shap red", "question kind 'nearest_shap'; did you mean 'nearest_sha"),
-        ("shape gray", "colour 'gray'; did you mean 'grey'"),
+        (
+            "nearest_shap red",
+            "'question kind' .*'nearest_shap'.*; did you mean 'nearest_sha",
+        ),
+        ("shape gray", "'colour' .*'gray'.*; did you mean 'grey'"),
         ("shape", "two words"),
         ("what shape red", "two words"),
         ("", "two words"),
@@ -69,11 +73,11 @@ def test_question_must_be_text():
         parse_question(["shape", "red"])
 
 
-def test_unknown_words_cannot_be_encoded():
-    with pytest.raises(ValueError, match="colour 'purple'"):
-        encode_question("purple", "shape")
-    with pytest.raises(ValueError, match="question kind 'size'"):
-        encode_question("red", "size")
+def test_unknown_words_cannot_be_read():
+    with pytest.raises(ValueError, match=r"'colour' .*'purple'"):
+        parse_question("shape purple")
+    with pytest.raises(ValueError, match=r"'question kind' .*'size'"):
+        parse_question("size red")
 
 
 def naive_answer(shapes, positions, asked, subtype):
@@ -269,7 +273,7 @@ def test_description_gives_the_scene_of_the_dataset(tmp_path, representation):
         ([RED, GREEN | {"x": 20}], ["shape red"], "overlap.*above 100, got 100"),
         ([RED, GREEN], ["shape blue"], "blue object, but.*only red, green"),
         ([RED], ["nearest_shape red"], "needs a second object"),
-        ([RED], ["size red"], "question kind 'size'"),
+        ([RED], ["size red"], "'question kind' .*'size'"),
     ],
 )
 def test_wrong_scene_is_explained(objects, questions, message):

@@ -1,19 +1,17 @@
 import io
 import shutil
 import socket
-import sys
 from pathlib import Path
-from types import ModuleType
 
 import pytest
 import torch
 import yaml
 from rich.console import Console
 
+from pyg_relational import explain
 from pyg_relational._checks import UsageError
 from pyg_relational.cli import main
 from pyg_relational.datasets import DigitRelations
-from pyg_relational.explain.plots import matrices as image_pair_plot
 from pyg_relational.nn.checks import forward_arguments
 from pyg_relational.train import configure, train
 from pyg_relational.train import predict as predictions
@@ -138,13 +136,11 @@ def test_probabilities_are_printed_in_order() -> None:
 def test_what_a_picture_does_not_take_is_left_out(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    module = ModuleType("pyg_relational.explain.own_plot")
     drawn = []
-    module.plot = lambda inputs, probabilities, *, attention=None, path=None: (
+    plot = lambda inputs, probabilities, *, attention=None, path=None: (  # noqa: E731
         drawn.append((inputs, probabilities, attention, path))
     )
-    monkeypatch.setitem(predictions.PICTURES, "own", ("own_plot", "plot"))
-    monkeypatch.setitem(sys.modules, "pyg_relational.explain.own_plot", module)
+    monkeypatch.setitem(predictions.PICTURES, "own", plot)
     attention = (torch.zeros(2, 1), torch.ones(1))
     prediction = Prediction(["a"], {"yes": 1.0}, None, "own", attention)
     draw_prediction(prediction, tmp_path / "a.png")
@@ -152,10 +148,8 @@ def test_what_a_picture_does_not_take_is_left_out(
 
 
 def test_every_kind_of_input_has_its_picture() -> None:
-    assert predictions.PICTURES[DigitRelations.INPUTS] == (
-        image_pair_plot.__name__.rpartition(".")[2],
-        image_pair_plot.plot_image_pair.__name__,
-    )
+    assert predictions.PICTURES[DigitRelations.INPUTS] is explain.plot_image_pair
+    assert predictions.PICTURES["sentences"] is explain.plot_sentence_pair
 
 
 def test_rows_of_another_width_than_the_head_are_refused(

@@ -24,7 +24,7 @@ def test_only_own_classes() -> None:
 
 
 def test_wrong_arguments_name_the_model() -> None:
-    with pytest.raises(UsageError, match=r"model DeepSets: .*'colour'"):
+    with pytest.raises(UsageError, match=r"model DeepSets takes no argument 'colour'"):
         build_model({"class": "DeepSets", "args": {"colour": 1}})
 
 

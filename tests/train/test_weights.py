@@ -10,7 +10,7 @@ import torch
 from pyg_relational._checks import UsageError
 from pyg_relational._files import read_json
 from pyg_relational.models import DeepSets
-from pyg_relational.train.weights import load_weights, save_weights
+from pyg_relational.train.weights import load_weights, renewed, save_weights
 
 ARGS = {"in_channels": 3, "out_channels": 2, "object_channels": [4]}
 SPEC = {"class": "DeepSets", "args": {**ARGS, "readout_channels": [4]}}
@@ -145,3 +145,14 @@ def test_a_damaged_list_of_checksums(tmp_path: Path, weights: object) -> None:
     (tmp_path / "config.json").write_text(description)
     with pytest.raises(UsageError, match="must list its checksums as 'weights', got"):
         load(tmp_path)
+
+
+def test_older_descriptions_are_read_with_the_names_of_today() -> None:
+    inner = {"class": "R2N2", "args": {"in_channels": 4, "head_channels": [8]}}
+    spec = {"class": "StoryNetwork", "args": {"num_tokens": 9, "reasoner": inner}}
+    args = renewed(spec)["args"]
+    assert args["num_tokens"] == 9
+    assert args["reasoner"]["args"] == {"in_channels": 4, "readout_channels": [8]}
+    # The width of an attention head has kept its name.
+    heads = {"class": "RelationalMemoryNetwork", "args": {"head_channels": 8}}
+    assert renewed(heads) == heads

@@ -43,24 +43,20 @@ IGNORED = -100  # what `torch.nn.functional.cross_entropy` leaves out
 
 @dataclass
 class Tables:
-    """What several scenes become, rows one after the other.
+    """What several scenes become, rows one after the other."""
 
-    Args:
-        features (dict): By level, `[R, F]`, float32.
-        exact (dict): By level, `[R, K]`, int64; of edges, source and target come first.
-        missing (dict): By scene, level and attribute, the rows without it.
-        objects (dict): By scene, level and attribute, values by row.
-        targets (ndarray, optional): The targets: of one class its number, `[R]`; else
-            numbers, `[R]` of one column or `[R, C]`, as they are, not standardised.
-        edge_type (ndarray, optional): The relation of each edge, `[E]`.
-    """
-
+    # By level, `[R, F]`, float32.
     features: dict[str, NDArray[np.float32]] = field(default_factory=dict)
+    # By level, `[R, K]`, int64; of edges, source and target come first.
     exact: dict[str, Bits] = field(default_factory=dict)
+    # By scene, level and attribute, the rows without it.
     missing: Odd = field(default_factory=dict)
+    # By scene, level and attribute, values by row.
     objects: Odd = field(default_factory=dict)
+    # The targets: of one class its number, `[R]`; else numbers, `[R]` of one column or
+    # `[R, C]`, as they are, not standardised.
     targets: NDArray[Any] | None = None
-    edge_type: Bits | None = None
+    edge_type: Bits | None = None  # the relation of each edge, `[E]`
 
 
 def read_tables(
@@ -114,23 +110,17 @@ def read_tables(
 
 @dataclass
 class Column:
-    """The values of one attribute.
+    """The values of one attribute."""
 
-    Args:
-        numbers (ndarray): What features are made from, `[R, S]`; of a category its
-            code, `[R, 1]`.
-        bits (ndarray): The exact values: integers, codes, truth values, and floats by
-            their 64 bits, `[R, K]`.
-        objects (dict): The values that `bits` cannot hold, by row, `None` included.
-        missing (list of int): The rows without the attribute.
-        known (ndarray, optional): Whether there is a number, `[R]`; everywhere by
-            default.
-    """
-
+    # What features are made from, `[R, S]`; of a category its code, `[R, 1]`.
     numbers: Floats
+    # The exact values: integers, codes, truth values, and floats by their 64 bits,
+    # `[R, K]`.
     bits: Bits
+    # The values that `bits` cannot hold, by row, `None` included.
     objects: dict[int, Any] = field(default_factory=dict)
-    missing: list[int] = field(default_factory=list)
+    missing: list[int] = field(default_factory=list)  # the rows without the attribute
+    # Whether there is a number, `[R]`; everywhere by default.
     known: NDArray[np.bool_] | None = None
 
 

@@ -28,21 +28,13 @@ BROKEN = (OSError, EOFError, zlib.error)
 
 @dataclass(frozen=True)
 class Piece:
-    """A file, or a line of one, that holds scenes.
+    """A file, or a line of one, that holds scenes."""
 
-    Args:
-        file (str): The file, relative to the folder.
-        position (str): Where in the file, such as `"line 3"`, or `""` for all of it.
-        form (str): `"json"`, `"lines"`, `"graphml"` or `"gml"`.
-        content (bytes, optional): The line; a whole file is read when it is parsed.
-        error (str): Why it cannot be read, if so. (default: `""`)
-    """
-
-    file: str
-    position: str
-    form: str
-    content: bytes | None = None
-    error: str = ""
+    file: str  # the file, relative to the folder
+    position: str  # where in the file, such as `"line 3"`, or `""` for all of it
+    form: str  # `"json"`, `"lines"`, `"graphml"` or `"gml"`
+    content: bytes | None = None  # the line; a whole file is read when it is parsed
+    error: str = ""  # why it cannot be read, if so
 
     @property
     def place(self) -> str:

@@ -64,25 +64,16 @@ class Contradiction(Exception):
 
 @dataclass(frozen=True)
 class Structure:
-    """The nodes and edges of several scenes, one after the other.
+    """The nodes and edges of several scenes, one after the other."""
 
-    Args:
-        classes (list of str): The NetworkX class of each scene.
-        node_keys (list): The node keys of each scene.
-        ptr (dict): Where the nodes, edges and graphs of each scene begin, `[B + 1]`.
-        source (ndarray): The place of each edge's source in its scene, `[E]`.
-        target (ndarray): Likewise of its target, `[E]`.
-        edge_keys (list, optional): The key of each edge, if there are multigraphs.
-        attributes (dict): The attribute dictionaries of nodes, edges and graphs.
-    """
-
-    classes: list[str]
-    node_keys: list[list[Hashable]]
+    classes: list[str]  # the NetworkX class of each scene
+    node_keys: list[list[Hashable]]  # the node keys of each scene
+    # Where the nodes, edges and graphs of each scene begin, `[B + 1]`.
     ptr: dict[str, NDArray[np.int64]]
-    source: NDArray[np.int64]
-    target: NDArray[np.int64]
-    edge_keys: list[Hashable] | None
-    attributes: dict[str, Rows]
+    source: NDArray[np.int64]  # the place of each edge's source in its scene, `[E]`
+    target: NDArray[np.int64]  # likewise of its target, `[E]`
+    edge_keys: list[Hashable] | None  # the key of each edge, if there are multigraphs
+    attributes: dict[str, Rows]  # the attribute dictionaries of nodes, edges and graphs
 
     @property
     def undirected(self) -> NDArray[np.bool_]:
