@@ -64,7 +64,7 @@ def test_the_report_names_versions_and_what_is_missing(
     text, _ = doctor.diagnose()
     assert f"| torch | {torch.__version__} |" in text
     assert f"| extra train | lacks {absent} |" in text
-    assert re.search(r"\| extra dev \| (complete|lacks .*) \|", text)
+    assert re.search(r"\| extra ogb \| (complete|lacks .*) \|", text)
 
 
 def test_the_report_keeps_paths_private(
