@@ -107,6 +107,15 @@ def public_names(module: ModuleType) -> list[tuple[str, list[tuple[str, Any]]]]:
         for owner in (*children, module)
         for name in owner.__all__
     }
+    for child in children:
+        values = [getattr(child, name) for name in child.__all__]
+        apart = {
+            v.__module__ for v in values if paths[id(v)].startswith(child.__name__)
+        }
+        for name, value in zip(child.__all__, values, strict=True):
+            # Links from the source of a file lead to one module.
+            if value.__module__ in apart:
+                paths[id(value)] = f"{child.__name__}.{name}"
     parts, seen = [], set()
     for owner in (*children, module):
         found = []

@@ -52,8 +52,8 @@ class RelationCell(Composite):
         TypeError: If the state is no tensor, or for an LSTM no pair of tensors.
     """
 
-    #: The cell of :mod:`torch.nn` that updates a state.
-    update: type[GRUCell] | type[LSTMCell]
+    # The cell of torch.nn that updates a state.
+    _update: type[GRUCell] | type[LSTMCell]
 
     def __init__(
         self,
@@ -68,14 +68,14 @@ class RelationCell(Composite):
         check_relation(nn, hidden_channels)
         self.in_channels, self.hidden_channels = in_channels, hidden_channels
         self.conv = RelationConv(nn, aggr, self_pairs, method)
-        self.cell = self.update(in_channels + nn.out_channels, hidden_channels)
+        self.cell = self._update(in_channels + nn.out_channels, hidden_channels)
         self.reset_parameters()
 
     def initial_state(self, x: Tensor) -> State:
         r"""Returns the state before the first step, zeros for each row of
         :obj:`x`."""
         zeros = x.new_zeros(x.size(0), self.hidden_channels)
-        return (zeros, zeros) if self.update is LSTMCell else zeros
+        return (zeros, zeros) if self._update is LSTMCell else zeros
 
     def forward(
         self,
@@ -106,7 +106,7 @@ class RelationCell(Composite):
 
     def _check_state(self, x: Tensor, state: State) -> None:
         shape, like = (x.size(0), self.hidden_channels), self.cell.weight_hh
-        if self.update is GRUCell:
+        if self._update is GRUCell:
             parts = {"state": state}
         elif isinstance(state, tuple) and len(state) == 2:
             parts = {"state[0]": state[0], "state[1]": state[1]}
@@ -134,7 +134,7 @@ class RelationLSTMCell(RelationCell):
         \, \Vert \, \mathbf{m}_i, (\mathbf{h}_i, \mathbf{c}_i))
     """
 
-    update = LSTMCell
+    _update = LSTMCell
 
 
 class RelationGRUCell(RelationCell):
@@ -146,4 +146,4 @@ class RelationGRUCell(RelationCell):
         \mathbf{h}_i)
     """
 
-    update = GRUCell
+    _update = GRUCell
