@@ -484,13 +484,6 @@ def transform_class(name: str) -> "type[BaseTransform]":
 def build_model(spec: dict[str, Any]) -> "nn.Module":
     """Construct the model that a recipe describes."""
     model = model_class(spec["class"])
-    names, is_open = argument_names(model)
-    for name in spec["args"]:
-        if name not in names and not is_open:
-            raise UsageError(
-                f"model {spec['class']} takes no argument '{name}'; "
-                f"{nearest_names(name, names)}"
-            )
     try:
         return model(
             **{
@@ -501,6 +494,13 @@ def build_model(spec: dict[str, Any]) -> "nn.Module":
     except (TypeError, ValueError) as error:
         if isinstance(error, UsageError):
             raise
+        names, is_open = argument_names(model)
+        for name in spec["args"]:
+            if name not in names and not is_open:
+                raise UsageError(
+                    f"model {spec['class']} takes no argument '{name}'; "
+                    f"{nearest_names(name, names)}"
+                ) from error
         raise UsageError(f"model {spec['class']}: {error}") from error
 
 
