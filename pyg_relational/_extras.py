@@ -89,10 +89,10 @@ def attributes_of(
     def get(name: str) -> Any:
         if name not in modules:
             near = difflib.get_close_matches(name, modules, n=1)
-            hint = f"; did you mean {near[0]!r}?" if near else ""
+            hint = f"; did you mean {near[0]!r}?" if near else ";"
             raise AttributeError(
                 f"module {package!r} has no attribute {name!r}{hint} "
-                f"There are: {', '.join(sorted(modules))}",
+                f"there are: {', '.join(sorted(modules))}",
                 name=name,
                 obj=sys.modules[package],
             )
